@@ -64,7 +64,7 @@ _HINTS = {
     "track": 'Trackers are callbacks: callbacks=["NAME"].',
     "callback": 'Callbacks are given by callbacks=["NAME"].',
     "dry_run": "On the command line, `mmft run --dry-run` shows all settings of a run.",
-    "resume": "mmft.resume(path) goes on with a run.",
+    "resume": "mmft.resume(path) resumes a run.",
     "model": "A backbone is named by backbone=.",
     "data": "Data are given by dataset=.",
     "group": '**{"dataset.group_column": NAME} names the column of groups.',
@@ -124,7 +124,7 @@ def run(
 
     Raises:
         MmftError: something that the user can mend; see its subclasses.
-        KeyboardInterrupt: it was interrupted; a checkpoint is written, and `resume` goes on.
+        KeyboardInterrupt: it was interrupted; `resume` continues from the checkpoint it wrote.
         StopTrainingError: a callback has ended the training.
     """
     registry, callbacks = discover(), _callbacks(callbacks)
@@ -180,7 +180,7 @@ def resume(
     named = [callback for callback in _callbacks(callbacks) if isinstance(callback, str)]
     if named:
         raise ConfigError(
-            f"The callback '{named[0]}' cannot be added to a run that goes on.",
+            f"The callback '{named[0]}' cannot be added to a run that is resumed.",
             hint="Its configuration names its callbacks; give objects.",
         )
     tree = resumed_tree(path, _settings(settings, {}, registry), registry, notice)

@@ -73,7 +73,7 @@ def assign(labels: Indices, folds: Folds, seed: int) -> Indices:
     shuffled = random.permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     part = np.empty(len(labels), dtype=np.int64)
-    # Dealing goes on from class to class, so that no fold gets the odd sample of every class.
+    # Dealing continues from class to class, so that no fold gets the odd sample of every class.
     part[by_class] = np.arange(len(labels)) % folds.count
     return part
 

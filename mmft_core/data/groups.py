@@ -65,7 +65,7 @@ class _Left:
 def _fill(
     members: Sequence[Indices], waiting: Sequence[int], most: float, left: _Left
 ) -> list[int]:
-    """Take waiting groups for a part, at most so many samples if one fits."""
+    """Take waiting groups for a part: at most `most` samples, or the smallest if none fits."""
     taken: list[int] = []
     held = 0
     for group in waiting:

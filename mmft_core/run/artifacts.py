@@ -204,7 +204,7 @@ def load_empty(
     It takes no memory if torch's default device is "meta".
 
     Raises:
-        As `load`, but for WeightsError.
+        As `load`, except WeightsError.
     """
     with damage(folder):
         return _build(folder, registry, settings, empty=True)

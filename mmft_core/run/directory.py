@@ -146,7 +146,7 @@ class RunDirectory:
         )
 
     def ensure_space(self, needed_bytes: int) -> None:
-        """Check that there is space for so many bytes.
+        """Check that there is space for this many bytes.
 
         Raises:
             StorageError: the disk has less left.

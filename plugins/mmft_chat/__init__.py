@@ -66,7 +66,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="chat-facts",
-            summary="Questions about which installed Python package documents a name",
+            summary="Questions about installed Python packages: which of them defines a name",
             build="mmft_chat.facts:build",
             options="mmft_chat.options:ChatFactsOptions",
             modalities=("chat",),
@@ -84,7 +84,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="chat-pictures",
-            summary="Questions about drawn digits with their pictures (Alpaydin and Kaynak, 1998)",
+            summary="Questions about pictures of handwritten digits (Alpaydin and Kaynak, 1998)",
             build="mmft_chat.pictures:build",
             options="mmft_chat.options:ChatPicturesOptions",
             modalities=("chat",),
@@ -102,7 +102,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="chat-recordings",
-            summary="Questions about spoken numbers with their recordings, by synthetic voices",
+            summary="Questions about recordings of numbers, spoken by synthetic voices",
             build="mmft_chat.spoken:build",
             options="mmft_chat.options:ChatRecordingsOptions",
             modalities=("chat",),

@@ -114,10 +114,10 @@ def _safe(content: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def need_room(archive: Path, size: int, place: Path) -> None:
-    """Check that a disk takes so many bytes of an archive.
+    """Check that a disk has room for an archive's content.
 
     Raises:
-        StorageError: it does not.
+        StorageError: it has not.
     """
     free = shutil.disk_usage(place).free
     if size + _SPARE > free:

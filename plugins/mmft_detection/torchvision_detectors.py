@@ -34,7 +34,7 @@ class Family:
     """What differs from detector to detector.
 
     Attributes:
-        make: builds it with random weights for so many outputs.
+        make: builds it with random weights, for a number of outputs.
         classes: prefixes of the parameters that differ with the number of classes.
         width: of its coarsest feature map.
         two_stage: whether regions are proposed first, as Faster R-CNN does.

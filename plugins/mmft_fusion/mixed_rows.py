@@ -158,7 +158,7 @@ class Cells(Inputs):
 
 
 class MixedRows(TargetRows):
-    """Rows with inputs of several modalities. A bad one stays in, so that the check reports it.
+    """Rows with inputs of several modalities. A bad one is kept, so that the check reports it.
 
     Args:
         row_id: what messages call a row, by its index; see `Table.row_id`.

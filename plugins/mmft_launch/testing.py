@@ -15,8 +15,8 @@ ARGUMENTS = ("run", "--task=image-cls", "--backbone=resnet18", "--output=a run")
 
 
 def describes_its_job(bench: Workbench, component: Component[LauncherSpec]) -> None:
-    """Of one machine and of two it gives the text that starts the job, the same each time; or a
-    `ConfigError`, for an option that the user has to give.
+    """For one machine and for two, it gives the text that starts the job, the same each time; or a
+    `ConfigError`, if the user has to give an option.
     """
     skip_without_extras(component)
     for machines in (1, 2):

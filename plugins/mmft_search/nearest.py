@@ -84,7 +84,7 @@ class Nearest:
             more than there are vectors.
         """
         number, facts = min(number, self.index.ntotal), self.facts
-        if facts.kind != "flat":  # The effort was measured for so many.
+        if facts.kind != "flat":  # The effort was measured for that many.
             facts = replace(facts, effort=facts.effort * -(-number // MEASURED_AT))
         while True:
             found = self.index.search(queries, number, params=parameters(facts))
@@ -94,7 +94,7 @@ class Nearest:
 
 
 def kind_for(size: int) -> Kind:
-    """The kind of index that so many vectors are best found with."""
+    """The kind of index that suits this many vectors."""
     return "flat" if size <= FLAT_UNTIL else "hnsw" if size <= HNSW_UNTIL else "ivf"
 
 

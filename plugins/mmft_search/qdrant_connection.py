@@ -42,14 +42,14 @@ class Connection:
     """A server, or the files in a folder, which one process has at a time.
 
     Raises:
-        ConfigError: the URL is none.
+        ConfigError: the URL is not valid.
         StorageError: the server cannot be reached.
         RunDirectoryError: another process has the folder.
     """
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
-        warnings.filterwarnings("ignore", "Local mode", UserWarning)  # It is said by us, once.
+        warnings.filterwarnings("ignore", "Local mode", UserWarning)  # mmft says it itself, once.
         with self.asked():
             if url:
                 key = os.environ.get(API_KEY)
@@ -58,7 +58,7 @@ class Connection:
                 )
             else:
                 self._client = open_files(folder / QDRANT)
-        # Left to the interpreter's end, it is closed when its modules are gone, and complains.
+        # At the interpreter's end, Qdrant would close it after its modules are gone, and complain.
         atexit.register(self._client.close)
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Connection:
         atexit.unregister(self._client.close)
 
     def count(self, name: str) -> int:
-        """How many points a collection has; none if it is not there."""
+        """How many points a collection has; 0 if it does not exist."""
         with self.asked() as client:
             there = client.collection_exists(name)
             return int(client.count(name, exact=True).count) if there else 0
@@ -108,8 +108,8 @@ class Connection:
                 raise
             raise RunDirectoryError(
                 f"Another process uses the index in {self.folder}.",
-                hint="Qdrant's own files are for one process at a time; a server (--url) is for "
-                "many.",
+                hint="Only one process at a time can use Qdrant's own files; a server (--url) "
+                "serves many.",
             ) from error
         except (OSError, sqlite3.Error) as error:
             raise StorageError(
@@ -123,7 +123,7 @@ class Connection:
                 f"Qdrant at {self.url} refuses the key: {said}.",
                 hint=f"Give its key in the environment variable {API_KEY}.",
             )
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # It is no answer of Qdrant's.
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # Not an answer of Qdrant's.
             said = f"{said}, {error.structured()['status']['error']}"
         return StorageError(f"Qdrant at {self.url} cannot do that: {said}.")
 

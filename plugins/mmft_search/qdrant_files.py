@@ -21,17 +21,17 @@ _NAME = re.compile(r"\w[\w.-]*")
 
 
 def open_files(folder: Path) -> QdrantClient:
-    """Have Qdrant open its files without executing anything: it gets points and plain values.
+    """Have Qdrant open its files without executing anything: it gets only points and plain values.
 
     Looking at the files beforehand is not enough: what a database answers may differ from one
     query to the next.
 
     Raises:
-        RunDirectoryError: they hold something else, or are damaged.
+        RunDirectoryError: they hold something other than points, or are damaged.
         RuntimeError: another process uses them.
         OSError, sqlite3.Error: they cannot be read.
     """
-    if persistence.pickle is not _PointsOnly:  # An AttributeError where Qdrant reads otherwise.
+    if persistence.pickle is not _PointsOnly:  # Fails if Qdrant no longer reads so.
         persistence.pickle = _PointsOnly
     try:
         _check_names(folder)
@@ -64,12 +64,12 @@ def _check_names(folder: Path) -> None:
 
 def _refused(file: Path, what: str) -> RunDirectoryError:
     return RunDirectoryError(
-        f"{file} is refused: it holds something else than points ({what}).", hint=_AGAIN
+        f"{file} is refused: it holds something other than points ({what}).", hint=_AGAIN
     )
 
 
 class _UnsafeError(Exception):
-    """A pickle is something else than a point."""
+    """A pickle is something other than a point."""
 
 
 class _PointsOnly:
@@ -81,7 +81,7 @@ class _PointsOnly:
     def loads(point: Any) -> Any:
         try:
             return _Points(io.BytesIO(point)).load()
-        except Exception as error:  # Whatever comes of bytes of any content.
+        except Exception as error:  # Arbitrary bytes may raise anything.
             raise _UnsafeError(str(error)) from None
 
 

@@ -1,7 +1,8 @@
 """A store in which Qdrant keeps and searches: in a folder of its own files, or on a server.
 
-A point is an item: its vector, and as payload the id, stamp, library and preview. Its own id
-follows from the item's, so what is sent twice is there once. Scores are inner products, as FAISS's.
+A point is an item: its vector, and as payload the id, stamp, library and preview. Its own id is
+derived from the item's, so an item that is sent twice is there once. Scores are inner products, as
+with FAISS.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from mmft_search.qdrant_connection import LOCAL_UNTIL, Connection
 from mmft_search.store import Found, Hit, Index, Place, Quality, Store, Writer
 
 _SENT_AT_ONCE = 500
-"""Points of a request, which a server takes up to 32 MB of."""
+"""Points in a request, of which a server accepts up to 32 MB."""
 
 _LOCAL = "items"
 """The one collection of files in a folder."""
@@ -59,7 +60,7 @@ class QdrantStore(Store):
 
     def __init__(self, options: QdrantOptions, place: Place) -> None:
         """Raises:
-        ConfigError: a collection is named, and no server that has it.
+        ConfigError: a collection is named, but no server.
         """
         if options.collection and not options.url:
             raise ConfigError("--collection is only for a server.", hint="Give its --url.")
@@ -81,8 +82,8 @@ class QdrantStore(Store):
         with connection.asked() as client:
             if own != before and client.collection_exists(own.collection):
                 raise RunDirectoryError(
-                    f"There is a collection '{own.collection}' at {own.url} already, which is not "
-                    f"known to be of the index in {self.place.folder}.",
+                    f"There is a collection '{own.collection}' at {own.url} already, and nothing "
+                    f"says that it belongs to the index in {self.place.folder}.",
                     hint="Choose another name with --collection.",
                 )
             if before is not None and before.url == own.url:
@@ -145,7 +146,7 @@ class QdrantWriter(Writer[Page]):
             if not number:
                 return None
             if not self.connection.url and number > LOCAL_UNTIL:
-                say(f"Qdrant's own files are slow beyond {LOCAL_UNTIL:,} items; a server is not")
+                say(f"Qdrant's own files are slow beyond {LOCAL_UNTIL:,} items; a server is faster")
             recall, milliseconds = self._measured()
         finally:
             self.connection.close()
@@ -156,9 +157,9 @@ class QdrantWriter(Writer[Page]):
         )
 
     def _measured(self) -> tuple[float, float]:
-        """The recall of a search, of an exact one's first ten, and its median of milliseconds.
+        """The recall of a search, against the first ten of an exact one, and its milliseconds.
 
-        Points are the queries. They come by their ids, which are as good as drawn at random.
+        Points are the queries. They come in the order of their ids, which is as good as random.
         """
         with self.connection.asked() as client:
             probes, _ = client.scroll(self.name, limit=_PROBES, with_vectors=True)
@@ -176,7 +177,7 @@ class QdrantWriter(Writer[Page]):
 
 
 class QdrantIndex(Index):
-    """Searches such a collection. Keys are its points' ids."""
+    """Searches a collection. Keys are its points' ids."""
 
     def __init__(self, options: QdrantOptions, place: Place, *, exact: bool) -> None:
         """Raises:
@@ -217,7 +218,7 @@ class QdrantIndex(Index):
 
 
 def _collection_of(identity: Identity) -> str:
-    """What the collection of a model's embeddings is called where the user does not say."""
+    """The name of the collection of a model's embeddings, where the user gives none."""
     run = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(identity.run).resolve().name)
     return f"mmft-{run}-{identity.modality}-{identity.model[:8]}"
 
@@ -236,7 +237,7 @@ def _point(items: Items, row: int) -> models.PointStruct:
         payload["raw"] = base64.b64encode(os.fsencode(name)).decode()
     if preview is not None:
         payload |= {"mime": preview.mime, "preview": base64.b64encode(preview.data).decode()}
-    # Files are the same file in every library; the rows of one table are no other's.
+    # A file is the same item in every library; a table's row is an item of that table only.
     own = b"" if items.files else items.library.encode()
     key = uuid.uuid5(_NAMESPACE, (own + b"\0" + os.fsencode(name)).hex())
     return models.PointStruct(id=str(key), vector=items.vectors[row].tolist(), payload=payload)

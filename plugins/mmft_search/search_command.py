@@ -1,4 +1,4 @@
-"""`mmft search`: what in an index is most like a file or a text."""
+"""`mmft search`: the items of an index that are most similar to a file or a text."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def search(
 def _asked(
     queries: tuple[str, ...], texts: tuple[str, ...], model: LoadedModel, limits: Limits
 ) -> list[tuple[str, Source]]:
-    """The modality and the source of each query: files and texts, then what is surely a text.
+    """The modality and the source of each query: QUERY first, then --text, which is never a file.
 
     Raises:
         IncompatibleError: a text is given to a model that reads none.

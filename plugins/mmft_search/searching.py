@@ -25,7 +25,7 @@ class Answer:
     Attributes:
         source: the query's file or text, where it could be read.
         modality: the query's.
-        milliseconds: that the search took, apart from embedding the query.
+        milliseconds: the time of the search, without embedding the query.
     """
 
     query: str
@@ -38,18 +38,18 @@ class Answer:
 
 
 class Searcher:
-    """Embeds queries, of whichever modality the model reads, and looks for what is nearest."""
+    """Embeds queries of any modality that the model reads, and finds the nearest items."""
 
     def __init__(self, index: Index, predictor: Predictor) -> None:
         self.index, self.predictor = index, predictor
 
     @property
     def processor(self) -> Processor:
-        """Of the items."""
+        """The processor of the items."""
         return self.predictor.processors[self.index.identity.modality]
 
     def answer(self, queries: Sequence[tuple[str, Source]], top_k: int) -> list[Answer]:
-        """Answer queries, in their order. One that cannot be read is told of.
+        """Answer queries, in their order; the answer of one that cannot be read has an error.
 
         Args:
             queries: the modality of each, and its file or text.
@@ -86,7 +86,7 @@ class Searcher:
         return answers
 
     def preview_query(self, answer: Answer) -> Preview | None:
-        """Show a query; None if it cannot be."""
+        """Show a query; None if that is not possible."""
         if answer.source is None:
             return None
         processor = self.predictor.processors[answer.modality]
@@ -96,9 +96,9 @@ class Searcher:
         return None
 
     def preview(self, key: str) -> Preview | None:
-        """Show an item by its key; None if it is none, or its file is gone or another by now.
+        """Show an item by its key; None if there is none, or if its file is gone or has changed.
 
-        An index may be a stranger's: its paths are followed only to what it was made of.
+        An index may be a stranger's: a path is followed only to the very file that was indexed.
         """
         item = self.index.item(key)
         if item is None:
@@ -111,5 +111,5 @@ class Searcher:
         return None
 
     def nearest_to(self, vector: np.ndarray, top_k: int) -> list[Hit]:
-        """The items that are most like an embedding (D,), the most similar first."""
+        """The items that are most similar to an embedding (D,), the most similar first."""
         return self.index.search(vector, top_k)

@@ -77,10 +77,10 @@ class Shard:
 
 
 def open_shard(file: Path, mend: bool) -> Shard | None:
-    """Open a file; one that is damaged is removed if it is to be mended.
+    """Open a file. With `mend`, a damaged one is removed and gives None.
 
     Raises:
-        RunDirectoryError: it is damaged.
+        RunDirectoryError: it is damaged, without `mend`.
     """
     try:
         return Shard(file)
@@ -90,7 +90,7 @@ def open_shard(file: Path, mend: bool) -> Shard | None:
             return None
         raise RunDirectoryError(
             f"{file} is damaged.",
-            hint="Run `mmft index` again, with the same library: it embeds what was lost.",
+            hint="Run `mmft index` again, with the same library: it embeds again what was lost.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a vector store is: what an author of one needs.
+"""What a vector store is, for authors of one.
 
 A plugin offers stores by `register_store`. `StoreSpec.build(options, place)` makes a `Store` of the
 place that an index has. `mmft index` brings embeddings to its `Writer`; `mmft search` and `mmft
@@ -46,9 +46,9 @@ class Quality:
     """How well items are found.
 
     Attributes:
-        kind: of index.
-        how: exactly, or with what recall.
-        milliseconds: median, of one query.
+        kind: the kind of index.
+        how: exactly, or with which recall.
+        milliseconds: of one query, the median.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Writer(ABC, Generic[P]):
     """Where `mmft index` brings embeddings. Its length is the number of items.
 
     Attributes:
-        identity: of what model its vectors are.
+        identity: the model that its vectors come from.
     """
 
     identity: Identity
@@ -70,7 +70,7 @@ class Writer(ABC, Generic[P]):
 
     @abstractmethod
     def parts(self) -> Iterator[P]:
-        """All that is kept. What is dropped of a part meanwhile does not disturb the next."""
+        """All items that are kept. Dropping some of a part meanwhile does not disturb the next."""
 
     @abstractmethod
     def keep(self, part: P, mask: Mask) -> None:
@@ -78,7 +78,7 @@ class Writer(ABC, Generic[P]):
 
     @abstractmethod
     def append(self, items: Items) -> None:
-        """Keep items, for good: whoever is killed afterwards does not lose them.
+        """Keep items for good: a process that is killed afterwards does not lose them.
 
         Raises:
             StorageError: that is not possible.
@@ -86,10 +86,10 @@ class Writer(ABC, Generic[P]):
 
     @abstractmethod
     def finish(self, say: Callable[[str], None]) -> Quality | None:
-        """Make everything findable, let go of it, and say how well it is found; None of nothing.
+        """Make all items findable, close it, and say how well they are found; None of no items.
 
         Args:
-            say: told what takes long.
+            say: called with words on what takes long.
         """
 
 
@@ -97,7 +97,7 @@ class Writer(ABC, Generic[P]):
 class Hit:
     """An item that was found; `score` is its cosine similarity with the query.
 
-    `key` is by what its index knows it.
+    `key` is the index's own name for it.
     """
 
     id: str
@@ -111,8 +111,8 @@ class Found:
 
     Attributes:
         id: of the item; its path, where items are files.
-        stamp: that changes when the item does; see `Library.stamps`.
-        preview: how to show it; None where its file can.
+        stamp: a text that changes when the item does; see `Library.stamps`.
+        preview: how to show it; None where its file can be shown.
     """
 
     id: str
@@ -124,7 +124,7 @@ class Index(ABC):
     """Where `mmft search` looks. Its length is the number of items.
 
     Attributes:
-        identity: of what model its vectors are.
+        identity: the model that its vectors come from.
         how: how items are found, in words.
     """
 
@@ -143,7 +143,7 @@ class Index(ABC):
         """An item by its key; None if there is none."""
 
     def close(self) -> None:
-        """Let go of it, for another to open what one alone can have open."""
+        """Close it, so that another process can open what only one can have open."""
         return
 
 
@@ -153,7 +153,7 @@ class Place:
 
     Attributes:
         folder: of the index.
-        identity: of what model its vectors are.
+        identity: the model that its vectors come from.
     """
 
     folder: Path
@@ -161,8 +161,8 @@ class Place:
 
     @property
     def files(self) -> Path:
-        """The folder for the store's own files. It is removed where an index is made anew, and
-        need not exist; no other is the store's.
+        """The folder for the store's own files, the only one that it may write. It need not exist,
+        and is removed when an index is made anew.
         """
         return self.folder / FILES
 
@@ -171,8 +171,8 @@ class Store(ABC):
     """Keeps one index. Making it opens and writes nothing.
 
     Attributes:
-        options: that the folder of the index remembers, as those that it is opened with: what the
-            store was given (None), or more where some follows from the place.
+        options: the options that the folder of the index remembers, and with which it is opened
+            again; None for those that the store was given. Others where some follow from the place.
     """
 
     options: Any = None
@@ -180,8 +180,8 @@ class Store(ABC):
     @property
     @abstractmethod
     def where(self) -> str:
-        """Where the embeddings are, in words: "Qdrant at https://host". Options with which it
-        reads otherwise are those of another index.
+        """Where the embeddings are, in words: "Qdrant at https://host". Options that change this
+        are those of another index.
         """
 
     def clear(self, before: Any | None) -> None:
@@ -189,16 +189,16 @@ class Store(ABC):
 
         Args:
             before: options of the index that the folder had in such a store; None if it had none.
-                This one alone is the user's to be removed.
+                Only this one may be removed.
 
         Raises:
-            RunDirectoryError: there is another one.
+            RunDirectoryError: there is another index.
         """
         return
 
     @abstractmethod
     def writer(self) -> Writer[Any]:
-        """Open the index to add to it; one that was just begun is empty.
+        """Open the index to add to it; a new one is empty.
 
         Raises:
             RunDirectoryError: it is damaged, or another process has it.
@@ -210,7 +210,7 @@ class Store(ABC):
         """Open the index to search it.
 
         Args:
-            exact: compare with every item, where a search would look at some.
+            exact: compare with every item, where a search would look at some only.
 
         Raises:
             RunDirectoryError: it is empty, unfinished or damaged.

@@ -1,7 +1,7 @@
 """The conformance kit's checks of stores, with their default options and a few vectors.
 
 A store that cannot do without an option, such as the address of a server, says so by a
-`ConfigError`; what else it does is then not checked.
+`ConfigError`; nothing else of it is then checked.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NUMBER, WIDTH, TOLERANCE = 40, 8, 1e-5
 
 
 def finds_what_is_nearest(bench: Workbench, component: Spec) -> None:
-    """A search finds what comparing with every vector finds, with the same inner products."""
+    """A search finds what a comparison with every vector finds, with the same inner products."""
     with _store(component) as store:
         writer = store.begin()
         for half in (0, 1):
@@ -64,7 +64,7 @@ def _compare(index: Index) -> None:
 
 
 def keeps_what_is_not_dropped(bench: Workbench, component: Spec) -> None:
-    """After it is opened again, what was kept is there, and what was dropped is not."""
+    """When a store is opened again, what was kept is there, and what was dropped is not."""
     with _store(component) as store:
         writer = store.begin()
         writer.append(_items(slice(0, NUMBER)))
@@ -87,7 +87,7 @@ def keeps_what_is_not_dropped(bench: Workbench, component: Spec) -> None:
 
 
 def is_made_anew(bench: Workbench, component: Spec) -> None:
-    """Begun again it is empty; an empty index is told of by a `RunDirectoryError`."""
+    """Begun anew, it is empty; searching an empty index raises a `RunDirectoryError`."""
     with _store(component) as store:
         writer = store.begin()
         writer.append(_items(slice(0, 3)))

@@ -18,12 +18,12 @@ from mmft_search.store import Writer
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 60.0
-"""They are kept when there are so many, or after so long: no more work than that is lost."""
+"""Vectors are written after so many or so long, so no more work than that can be lost."""
 
 
 @dataclass
 class Change:
-    """What became of a library's items."""
+    """What changed of a library's items."""
 
     added: int = 0
     unchanged: int = 0
@@ -40,8 +40,9 @@ def update(
 ) -> Change:
     """Embed the items of a library that a store does not have, and drop those that are gone.
 
-    An item that has changed is dropped and embedded anew. One that cannot be read is told of, and
-    the others are embedded all the same. Whenever it is interrupted, what was embedded is kept.
+    An item that has changed is dropped and embedded anew. One that cannot be read is among the
+    failed, and the others are embedded all the same. After an interruption, what was embedded is
+    kept.
 
     Raises:
         StorageError: the store cannot be written, or does not answer.
@@ -71,7 +72,7 @@ def update(
 def _compare(
     store: Writer[Any], library: Library, wanted: dict[str, str], change: Change
 ) -> set[str]:
-    """Drop what is gone or has changed; give the ids that are left to be embedded."""
+    """Drop what is gone or has changed; return the ids that are still to be embedded."""
     new = set(wanted)
     for part in store.parts():
         if part.files != library.files or not (library.files or part.library == library.name):
@@ -90,7 +91,7 @@ def _compare(
 
 
 class _Rows:
-    """Gathers vectors, and has some thousands of them kept at a time."""
+    """Gathers vectors, and writes some thousands of them at a time."""
 
     def __init__(
         self, store: Writer[Any], library: Library, places: dict[str, int], stamps: Sequence[str]
@@ -100,7 +101,7 @@ class _Rows:
         self._begin()
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> list[SampleError]:
-        """Take vectors (n, D); give an error for each that is no place in space."""
+        """Take vectors (n, D); return an error for each that is not finite."""
         sound: Mask = np.all(np.isfinite(vectors), axis=1)
         self.ids += [item for item, good in zip(ids, sound, strict=True) if good]
         self.vectors.append(vectors[sound])

@@ -1,8 +1,8 @@
 """Vectors with their ids on disk.
 
-A store is a folder: `store.json` says of which model its vectors are, and `vectors/` holds them in
-Arrow files of a few thousand each. A file is written once, whole, and memory-mapped to be read, so
-a killed process loses the vectors of one file at most, and a library may exceed memory.
+A store is a folder: `store.json` says which model its vectors come from, and `vectors/` holds
+them in Arrow files of a few thousand each. A file is written once, whole, and memory-mapped to be
+read, so a killed process loses the vectors of one file at most, and a library may exceed memory.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mmft_search.shard import Shard, open_shard, write_shard
 
 
 class VectorStore:
-    """The vectors of one model's items. A position counts them through all shards."""
+    """The vectors of one model's items. Positions count them through all shards."""
 
     def __init__(self, folder: Path, identity: Identity, shards: Sequence[Shard]) -> None:
         self.folder, self.identity, self.shards = folder, identity, list(shards)
 
     @classmethod
     def create(cls, folder: Path, identity: Identity) -> Self:
-        """Begin an empty store, in place of what is there of another.
+        """Begin an empty store, in place of one that is there.
 
         Raises:
             StorageError: it cannot be written.
@@ -64,7 +64,7 @@ class VectorStore:
 
     @property
     def contents(self) -> list[tuple[str, int]]:
-        """Name and length of each file: what an index of all of them is an index of."""
+        """Name and length of each file, by which an index knows what it was built from."""
         return [(shard.file.name, len(shard)) for shard in self.shards]
 
     def append(self, items: Items) -> None:
@@ -74,14 +74,14 @@ class VectorStore:
             StorageError: it cannot be written.
         """
         last = int(self.shards[-1].file.stem.partition("-")[0]) if self.shards else 0
-        # A name is never used twice, for by their names an index knows what it is of.
+        # A name is never used twice: an index knows by the names what it was built from.
         file = self.folder / folders.VECTORS / f"{last + 1:08}-{secrets.token_hex(4)}.arrow"
         self.shards.append(Shard(write_shard(file, items)))
 
     def keep(self, shard: Shard, mask: Mask) -> None:
         """Drop all items of a shard but those of a mask (n,)."""
         if mask.any():
-            # A new name: who has the old file mapped goes on reading it.
+            # A new name, because processes may still read the old file, which they have mapped.
             self.append(shard.kept(mask))
         self.shards.remove(shard)
         shard.file.unlink(missing_ok=True)

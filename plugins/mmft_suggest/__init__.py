@@ -2,7 +2,7 @@
 
 candidates.py   which backbones could do the task, each with its plan
 measuring.py    one of them in a process of its own: weights, probe, speed, memory
-probe.py        how much a linear model makes of a sample's features
+probe.py        how well a linear model predicts the targets from features
 """
 
 from mmft_core import CommandSpec, hookimpl

@@ -37,7 +37,7 @@ def candidates(
 
     Args:
         names: only these; empty for all that are installed.
-        weights: of some of them, by name; "" for all others.
+        weights: what each starts from, by name; "" for all others.
 
     Raises:
         IncompatibleError: the task joins several backbones, or none could do it.
@@ -79,7 +79,7 @@ def _all(task: TaskSpec, registry: Registry) -> list[Component[BackboneSpec]]:
 def _with_backbone(
     tree: Tree, component: Component[BackboneSpec], weights: Mapping[str, str]
 ) -> Tree:
-    """The configuration with this backbone; settings that it does not have are left out."""
+    """The configuration with this backbone, without settings that the backbone does not have."""
     options = option_names(component.options_type())
     shared: Mapping[str, Any] = tree.get("backbone", {})
     own: Tree = {key: value for key, value in shared.items() if key in options}
@@ -89,7 +89,7 @@ def _with_backbone(
 
 
 def _of_held_modalities(found: list[Candidate], registry: Registry) -> list[Candidate]:
-    """Without those that read what the data do not have, which some data sets know when built."""
+    """Only those whose modality the data have, which some data sets know once they are built."""
     held: dict[str, bool] = {}
     problem: Exception | None = None
     for candidate in found:

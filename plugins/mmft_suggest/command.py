@@ -109,16 +109,16 @@ def suggest(
 
 
 def _weights(choices: Sequence[str]) -> dict[str, str]:
-    """By backbone; "" for all."""
+    """The weights by backbone; "" for all."""
     pairs = (choice.rpartition("=") for choice in choices)
     return {name: what for name, _, what in pairs}
 
 
 def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
-    """The candidates whose weights can be had, and those that want none.
+    """The candidates whose weights are available, and those that need none.
 
     Raises:
-        WeightsError: those of one that was named cannot, or no one's can.
+        WeightsError: those of a named one are not available, or those of none.
     """
     from mmft_suggest.measuring import missing_weights
 
@@ -153,7 +153,7 @@ def _measured(found: list[Candidate], samples: int) -> Iterator[Measured]:
                 if len(found) == 1:
                     raise
                 echo(f"! {candidate.name}: {error}", err=True)
-            except Exception as error:  # Of memory, mostly; the others are measured all the same.
+            except Exception as error:  # Mostly of memory. The others are still measured.
                 echo(f"! {candidate.name} failed: {first_line(error)}", err=True)
 
 
@@ -171,7 +171,7 @@ def _worth(measured: Measured) -> tuple[float, float]:
 def _command(
     measured: Measured, given: dict[str, Any], weights: dict[str, str], assignments: Sequence[str]
 ) -> str:
-    """The run with this backbone."""
+    """The command of the run with this backbone."""
     words = ["mmft", "run", "--task", given["task"]]
     words += ["--backbone", measured.name]
     chosen = weights.get(measured.name, weights.get(""))

@@ -1,4 +1,4 @@
-"""Measuring a candidate. Each is done in a process of its own, whose memory is then its own too."""
+"""Measuring a candidate. Each has a process of its own, so that its memory can be told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mmft_suggest.candidates import Candidate
 from mmft_suggest.probe import Score, probe
 
 WARM_UP, STEPS = 2, 8
-"""Optimizer steps before, and until the end of, the measurement of speed."""
+"""Optimizer steps before speed is measured, and all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Measured:
         weights: "published", "random", or the path that they came from.
         parameters: of the backbone.
         score: of the linear probe; None where targets are neither classes nor numbers.
-        rate: training samples a second, as the run would train.
+        rate: samples that the run would train on in a second.
         peak_bytes: the largest memory of the process, or of the GPU's.
-        seconds: that the run's training would take, by that rate.
+        seconds: how long the run's training would take, at that rate.
         warnings: what is doubtful about the data.
     """
 
@@ -53,7 +53,7 @@ class Measured:
 
 
 def missing_weights(candidate: Candidate) -> str | None:
-    """Why a candidate's weights cannot be had; None if they can."""
+    """Why a candidate's weights are not available; None if they are."""
     plan = make_plan(candidate.tree, discover())
     part = plan.backbones[candidate.modality]
     dataset = build_dataset(plan)
@@ -71,7 +71,7 @@ def missing_weights(candidate: Candidate) -> str | None:
 
 
 def measure(candidate: Candidate, samples: int) -> Measured:
-    """Measure a candidate on so many training samples.
+    """Measure a candidate on this many training samples.
 
     Raises:
         MmftError: as a run with it would.
@@ -104,7 +104,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
 
 
 def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None:
-    """The probe of the candidate's features, which a run with it frozen will find again."""
+    """The probe of the candidate's features, which are cached for a run in which it is frozen."""
     kind = plan.task.spec.target
     if kind not in ("class", "number"):
         return None
@@ -120,7 +120,7 @@ def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None
 
 
 def _training_rate(plan: Plan, task: Task, train: Split) -> float:
-    """Samples a second of some steps of the run's own training."""
+    """Samples a second, over some steps of the run's own training."""
     # No checkpoint, which would take time.
     never = STEPS + 1
     config = replace(plan.engine, steps=STEPS, log_every=1, checkpoint_every=never, warmup=0.0)

@@ -51,8 +51,8 @@ def probe(
     Args:
         features: (n, D).
         targets: (n,) of the features' samples.
-        kind: of the targets: "class" or "number"; of others there is no score.
-        groups: (n,) none of which is in both train and test, as in a run.
+        kind: of the targets: "class" or "number"; others have no score.
+        groups: (n,) of the samples; none is in both train and test, as in a run.
 
     Raises:
         DataError: there are too few samples or groups.
@@ -70,7 +70,8 @@ def _classes(features: Numbers, labels: Labels, groups: Labels | None, seed: int
     from sklearn.model_selection import PredefinedSplit, StratifiedKFold
 
     counts = Counter(labels.tolist())
-    common = np.array([counts[label] >= 2 for label in labels.tolist()])  # Else no fold has both.
+    # A class of one sample cannot be both learned and tested.
+    common = np.array([counts[label] >= 2 for label in labels.tolist()])
     features, labels = features[common], labels[common]
     if len(set(labels.tolist())) < 2:
         raise _too_few("too few of each class")
@@ -103,12 +104,12 @@ def _numbers(features: Numbers, numbers: Labels, groups: Labels | None, seed: in
 
 
 def _explained(model: Any, features: Numbers, numbers: Labels) -> float:
-    """R2; NaN, for it is undefined, of numbers that are all the same."""
+    """R2; NaN (undefined) where all numbers are the same."""
     return float(model.score(features, numbers)) if np.ptp(numbers) else float("nan")
 
 
 def _grouped(groups: Labels, labels: Labels, most: int, seed: int) -> Indices:
-    """(n,) the fold of each sample, of at most so many."""
+    """(n,) the fold of each sample, of at most `most`."""
     names = set(groups.tolist())
     if len(names) < 2:
         raise _too_few("only one group, too few")

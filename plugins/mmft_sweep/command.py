@@ -111,7 +111,7 @@ def _require_optuna() -> None:
     MissingExtraError: it is not installed.
     """
     require_extra("`mmft sweep`", "sweep")
-    if importlib.util.find_spec("optuna") is None:  # The installation knows of no such extra.
+    if importlib.util.find_spec("optuna") is None:  # The installation does not know this extra.
         raise missing_error("`mmft sweep`", ["sweep"], "mmft")
 
 
@@ -161,10 +161,10 @@ def _sweep(
     trials: int | None,
     registry: Registry,
 ) -> None:
-    """Join the study with as many processes as are wanted, then show what came of it.
+    """Join the study with as many processes as `jobs`, then show the results.
 
     Args:
-        trials: after so many this command ends; None for what the sweep is for.
+        trials: after this many the command ends; None for as many as the sweep is for.
     """
     from mmft_core.engine import tune_allocator
 
@@ -191,7 +191,7 @@ def _sweep(
     _show(folder, settings, study)
     if trials is not None and trials < (wanted := folder.read().trials):
         echo(
-            f"This command was for {trials} in total, but the sweep is for {wanted}. "
+            f"This command had --trials {trials}, but the sweep is for {wanted} in total. "
             f"Resume with: {_go_on(folder)}"
         )
 
@@ -240,7 +240,7 @@ def _work(
         )
         worker.work()
         others.wait()
-        worker.work()  # What a killed one has left.
+        worker.work()  # Trials that a killed worker has left.
 
 
 def _show(folder: SweepFolder, settings: SweepSettings, study: Study) -> None:

@@ -27,7 +27,7 @@ _FIXED = {
 
 
 def plan_trial(base: Mapping[str, Any], params: Mapping[str, Value], registry: Registry) -> Plan:
-    """The plan of a trial: the base with its own settings over it.
+    """The plan of a trial: the base, overridden by the trial's own settings.
 
     Args:
         params: by dotted key.
@@ -40,7 +40,7 @@ def plan_trial(base: Mapping[str, Any], params: Mapping[str, Value], registry: R
 
 
 def fit(space: Space, base: Tree, registry: Registry) -> Space:
-    """Check every end of every range and every choice, and take up the types of the settings.
+    """Check the ends of every range and every choice, and give ranges the types of their settings.
 
     Raises:
         ConfigError: a setting does not exist, or cannot have such a value.
@@ -94,7 +94,7 @@ def _is_name(key: str) -> bool:
 
 
 def _corners(space: Space) -> Iterator[dict[str, Value]]:
-    """Settings in which every extreme of every dimension occurs, with each part that is named."""
+    """Settings that together have every extreme of every dimension, also with each named part."""
     first = space.first
     named = [d for d in space.dimensions if all(isinstance(v, str) for v in d.extremes)]
     yield first

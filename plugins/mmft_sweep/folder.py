@@ -25,12 +25,12 @@ Keep = Literal["all", "best"]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
-    """What a sweep is decided by.
+    """The settings of a sweep.
 
     Attributes:
         base: the settings that all trials share.
         vary: the space, as it was written, by setting.
-        trials: how many there are to be in all: the most that anybody asked for.
+        trials: how many there are to be in all: the largest number that was asked for.
         pruner: what stops hopeless trials.
         keep: whose models are kept.
     """
@@ -102,7 +102,7 @@ class SweepFolder:
         return self.path / "trials" / f"{number:04d}"
 
     def begun(self) -> list[Path]:
-        """The run directory of one of the trials that were begun, if any was: all have its data."""
+        """The run directory of one trial that was begun, if any was. All have the same data."""
         runs = (file.parent for file in sorted(self.path.glob("trials/**/samples.parquet")))
         return list(islice(runs, 1))
 
@@ -142,7 +142,7 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """No other worker changes the study or a file that all of them write."""
+        """While no other worker changes the study or a file that all of them write."""
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.lock):
             yield
@@ -150,7 +150,7 @@ class SweepFolder:
     def join(self, settings: SweepSettings, paths: Mapping[str, str] = _NONE) -> SweepSettings:
         """Write the settings of a new sweep, or what changes of the one that is here.
 
-        A smaller number of trials takes nothing away from those that asked for more.
+        A smaller number of trials does not reduce what was asked for before.
 
         Args:
             paths: settings of the base that are paths; where they lead may have changed.
@@ -176,7 +176,7 @@ class SweepFolder:
             but: settings that are not compared.
 
         Raises:
-            RunDirectoryError: it is another; says in what.
+            RunDirectoryError: it is another; the message says which setting differs.
         """
         stored = self.read()
         pairs = (
@@ -190,13 +190,13 @@ class SweepFolder:
                 was, now = (repr(side[key]) if key in side else "not given" for side in (old, new))
                 raise RunDirectoryError(
                     f"The folder {self.path} holds another sweep: "
-                    f"{key} {verb} {was} there and {now} here.",
-                    hint=f"Give --output a new folder, or go on with that one: "
+                    f"{key} {verb} {was} there and {now} on the command line.",
+                    hint=f"Give --output a new folder, or resume that one: "
                     f"mmft sweep --resume {self.path}",
                 )
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two settings are the same, a path spelled in two ways included."""
+    """Whether two settings are the same, where a path may be spelled in two ways."""
     paths = isinstance(one, str) and isinstance(other, str)
     return one == other or (paths and same_place(one, other))

@@ -25,7 +25,7 @@ _STOPPED = 130
 class Jobs:
     """Starts workers, and ends them with their context.
 
-    Each is the command that anybody may give in another terminal, with its share of the processor's
+    Each is the command that a user may give in another terminal, with its share of the processor's
     cores and, where there are several GPUs, one of these in turn.
     """
 
@@ -34,8 +34,8 @@ class Jobs:
     ) -> None:
         """Args:
         count: of workers, this process among them.
-        trials: after so many they end; None for what the sweep is for.
-        tell: told of workers that were killed.
+        trials: after this many they end; None for as many as the sweep is for.
+        tell: called with a sentence on each worker that was killed.
         """
         self.tell = tell
         self.folder, self.count = folder, count
@@ -67,14 +67,14 @@ class Jobs:
     ) -> None:
         for worker in self.workers.values():
             if worker.poll() is None:
-                worker.terminate()  # Which it takes as a request to end cleanly.
+                worker.terminate()  # A worker then ends cleanly.
         for worker in self.workers.values():
             worker.wait()
 
     def check(self) -> None:
         """Look for workers that have ended.
 
-        One that was killed or asked to stop is only told of: its trial goes on with the others.
+        One that was killed or asked to stop is reported: another worker continues its trial.
 
         Raises:
             TrainingError: a worker has ended with an error, which others would meet, too.
@@ -83,13 +83,13 @@ class Jobs:
             code = worker.poll()
             if code is not None and (code < 0 or code == _STOPPED):
                 del self.workers[log]
-                self.tell(f"A worker of the sweep {_how(code)}; the others go on. Its log: {log}")
+                self.tell(f"A sweep worker {_how(code)}; the others continue. Its log: {log}")
             elif code:
                 lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
                 told = next((t for t in reversed(lines) if t.startswith("error: ")), None)
                 last = told or (lines[-1] if lines else f"exit code {worker.returncode}")
                 raise TrainingError(
-                    f"A worker of the sweep has ended: {last.removeprefix('error: ')}",
+                    f"A sweep worker has ended: {last.removeprefix('error: ')}",
                     hint=f"Its whole output is in {log}.",
                 )
 

@@ -1,4 +1,4 @@
-"""What Optuna is asked for a space: distributions, a sampler, a pruner, and what is left to try."""
+"""A space as Optuna sees it: distributions, a sampler, a pruner, and what is left to try."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Combination: TypeAlias = tuple[tuple[str, str], ...]
 
 
 def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """A tree-structured Parzen estimator (Bergstra et al., 2011), which reckons with the trials
-    that are running, too.
+    """A tree-structured Parzen estimator (Bergstra et al., 2011), which takes the
+    running trials into account, too.
 
     Args:
         number: of trials before the one that is to be chosen.
@@ -36,7 +36,7 @@ def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """The values of a dimension, as Optuna has it."""
+    """The values of a dimension, in Optuna's terms."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if dimension.whole:
@@ -48,8 +48,8 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 def make_pruner(name: Pruner) -> optuna.pruners.BasePruner:
     """Median: stops a trial whose best figure so far is below the median of the others at that
-    validation, once five are complete (Golovin et al., 2017, "Google Vizier"). Hyperband: gives
-    many trials little and few much (Li et al., 2018)."""
+    validation, once five are complete (Golovin et al., 2017, "Google Vizier"). Hyperband:
+    trains many trials briefly and few for long (Li et al., 2018)."""
     if name == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=5)
     if name == "hyperband":
@@ -58,8 +58,8 @@ def make_pruner(name: Pruner) -> optuna.pruners.BasePruner:
 
 
 def untried(space: Space, tried: Collection[Combination], seed: int) -> dict[str, Value] | None:
-    """One of the combinations that were not tried, at random; None if there is none left, or if
-    there are too many to look at."""
+    """One of the combinations that were not tried, at random; None if none is left, or if there
+    are too many to look at."""
     if space.size > _MOST_COMBINATIONS:
         return None
     keys = [d.key for d in space.dimensions]
@@ -78,7 +78,7 @@ def _values(dimension: Dimension) -> list[Any]:
 
 
 def combination(params: Mapping[str, Any]) -> Combination:
-    """Settings as something to compare; floats that steps made are compared by their digits."""
+    """Settings to compare. Floats that result from steps are compared by their digits."""
     return tuple(sorted((key, _digits(value)) for key, value in params.items()))
 
 

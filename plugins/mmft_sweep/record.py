@@ -1,4 +1,4 @@
-"""`trials.json`: what came of every trial; `best.toml`: the best one's settings."""
+"""`trials.json`: the outcome of every trial; `best.toml`: the best one's settings."""
 
 from __future__ import annotations
 

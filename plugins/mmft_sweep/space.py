@@ -25,7 +25,7 @@ _EXAMPLES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Numbers from `low` to `high`, both among them.
+    """Numbers from `low` to `high`, both included.
 
     Attributes:
         text: as it was written.
@@ -54,8 +54,8 @@ class Range:
         return int((self.high - self.low) / (self.step or 1) + 1e-9) + 1
 
     def typed_as(self, value: Any) -> Range:
-        """The same for a setting that holds such a value: 0..1 are two whole numbers, but of a
-        setting that is no whole number all between them."""
+        """The same for a setting that holds such a value: 0..1 are two whole numbers, but for a
+        setting that is a float also all numbers between them."""
         if isinstance(value, float) and self.whole and self.step is None:
             return replace(self, low=float(self.low), high=float(self.high), whole=False)
         return self
@@ -97,7 +97,7 @@ class Space:
 
     @property
     def first(self) -> dict[str, Value]:
-        """One combination of many: an end of each dimension, by its setting."""
+        """One of the combinations: an end of each dimension, by its setting."""
         return {d.key: d.extremes[0] for d in self.dimensions}
 
     def texts(self) -> dict[str, str]:
@@ -125,7 +125,7 @@ def parse_space(texts: Iterable[str]) -> Space:
 
 
 def space_of(texts: Mapping[str, str]) -> Space:
-    """The space that `Space.texts` told of."""
+    """The space that `Space.texts` described."""
     return parse_space(f"{key}={text}" for key, text in texts.items())
 
 
@@ -178,7 +178,7 @@ def _choice(key: str, spec: str) -> Choice:
     if len(values) == 1:
         raise ConfigError(
             f"--vary {key}={spec} leaves nothing to vary.",
-            hint=f"Give several values, a range as 1..10, or --set {key}={spec}.",
+            hint=f"Give several values, a range such as 1..10, or --set {key}={spec}.",
         )
     for number, value in enumerate(values):
         if value in values[:number]:

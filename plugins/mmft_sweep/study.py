@@ -29,10 +29,10 @@ from mmft_sweep.proposals import (
 from mmft_sweep.space import Space, Value
 
 NAME = "mmft"
-"""Of the study in its file."""
+"""The study's name in its file."""
 
 RETRIES = 3
-"""So often a trial whose process was killed is tried again."""
+"""How often a trial whose process was killed is tried again."""
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -62,7 +62,7 @@ class Study:
         """Open the study, or make it.
 
         Raises:
-            RunDirectoryError: what is there is no study, or one of another space.
+            RunDirectoryError: the file is not a study, or one of another space.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.space, self.monitor, self.seed = folder, space, monitor, seed
@@ -84,7 +84,7 @@ class Study:
                 load_if_exists=True,
             )
             stored = study.user_attrs.get("sweep") or wanted
-        except Exception as error:  # Of SQLAlchemy and of Optuna, by what the file holds.
+        except Exception as error:  # SQLAlchemy and Optuna raise many, depending on the file.
             raise RunDirectoryError(
                 f"{self.folder.study} is not a study that can be read: {first_line(error)}.",
                 hint="Start the sweep in a new folder.",
@@ -133,7 +133,7 @@ class Study:
         return len(counted) < trials and len(tried) < self.space.size
 
     def _ask(self) -> optuna.Trial:
-        # Not by their numbers, which those that go on with others take up, too.
+        # Not counted by their numbers: trials that continue others have numbers, too.
         repeats = len(self._study.get_trials(deepcopy=False)) - len(self.trials())
         number = len(self.counted()) + repeats
         self._study.sampler = make_sampler(self.seed, number)
@@ -170,10 +170,10 @@ class Study:
     def _try_again(
         self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any], more: int = 1
     ) -> None:
-        """Have a trial tried again, unless it was too often.
+        """Have a trial tried again, unless it was tried too often.
 
         Args:
-            more: what this counts as, of `RETRIES`.
+            more: how much this adds to the trial's retries.
         """
         retries = int(attributes.get("retries", 0)) + more
         if retries <= RETRIES:
@@ -182,7 +182,7 @@ class Study:
             )
 
     def _whole(self, trial: FrozenTrial) -> bool:
-        """Whether the process that took it got as far as to choose its settings."""
+        """Whether the process that took it got as far as choosing its settings."""
         return self._distributions.keys() <= trial.params.keys()
 
     def _trial_lock(self, number: int) -> FileLock:
@@ -197,21 +197,21 @@ class Study:
         self._tell(attempt, TrialState.COMPLETE, value)
 
     def pruned(self, attempt: Attempt) -> None:
-        """The trial was stopped, for it was worse than others."""
+        """The trial was stopped because it was worse than others."""
         self._tell(attempt, TrialState.PRUNED)
 
     def failed(self, attempt: Attempt, reason: str) -> None:
-        """The trial failed because of its settings, so that it says something about them."""
+        """The trial failed because of its settings, so it says something about them."""
         attempt.trial.set_user_attr("reason", reason)
         self._tell(attempt, TrialState.FAIL)
 
     def withdraw(self, attempt: Attempt, reason: str) -> None:
-        """The trial failed for what is no matter of its settings, and does not count."""
+        """The trial failed for a reason other than its settings, and does not count."""
         attempt.trial.set_user_attr("withdrawn", True)
         self.failed(attempt, reason)
 
     def interrupted(self, attempt: Attempt) -> None:
-        """The trial was interrupted; whoever goes on with the sweep goes on with it."""
+        """The trial was interrupted; whoever resumes the sweep continues it."""
         with self.folder.alone():
             self._try_again(attempt.number, attempt.params, attempt.trial.user_attrs, more=0)
         self.failed(attempt, "it was interrupted")
@@ -226,8 +226,8 @@ class Study:
         return [t for t in self._study.get_trials(deepcopy=False) if "repeats" not in t.user_attrs]
 
     def counted(self) -> list[FrozenTrial]:
-        """The trials that were asked for: none that another goes on with, or that came to nothing
-        for reasons that are not theirs."""
+        """The trials that count as asked for: none that another continues, or that failed for a
+        reason other than its settings."""
         known = self.trials()
         continued = {t.user_attrs.get("continues") for t in known}
         return [
@@ -246,7 +246,7 @@ class Study:
         """What share of the figure's variance each setting explains, by a random forest (fANOVA:
         Hutter et al., 2014, "An efficient approach for assessing hyperparameter importance").
 
-        Empty while fewer than four trials are complete, or where all ended alike.
+        Empty if the complete trials have fewer than four different values.
         """
         values = {t.value for t in self.trials() if t.state == TrialState.COMPLETE}
         if len(values) < 4:

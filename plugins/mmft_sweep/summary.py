@@ -18,7 +18,7 @@ _TRIALS = 10
 
 
 def print_sweep(record: Mapping[str, Any], path: Path) -> None:
-    """Print the best trials, what mattered, and how the best is run again."""
+    """Print the best trials, what mattered, and the command that runs the best again."""
     screen = console()
     best = ranked(record)
     states = Counter(trial["state"] for trial in record["trials"])

@@ -1,4 +1,4 @@
-"""One trial: an ordinary run, or one for each fold, whose validations a pruner hears of."""
+"""One trial: an ordinary run, or one for each fold, whose validations are reported to a pruner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mmft_sweep.study import Attempt
 
 
 class TrialPrunedError(StopTrainingError):
-    """The trial is worse than others, so it is not worth going on with."""
+    """The trial is worse than others and not worth continuing."""
 
 
 class TrialStoppedError(Exception):
@@ -35,11 +35,11 @@ class TrialStoppedError(Exception):
 
 
 class PruningCallback(Callback):
-    """Tells Optuna of every validation, and ends the training where it says that it is hopeless.
+    """Reports every validation to Optuna, and ends the training if the pruner says so.
 
-    Validations are counted, not their steps, for with another batch size an epoch has others. In
-    cross-validation the counting goes on from fold to fold, and what is told of is the mean of the
-    folds so far.
+    Validations are counted instead of steps, because an epoch's steps depend on the batch size. In
+    cross-validation the count continues from fold to fold, and the mean of the folds so far is
+    reported.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PruningCallback(Callback):
     ) -> None:
         """Args:
         run: the run directory.
-        before: those of the folds before it, which are finished.
+        before: those of the earlier folds, which are finished.
         """
         self.trial, self.monitor, self.run = trial, monitor, run
         self.count = sum(len(_validations(path, monitor)) for path in before)
@@ -56,7 +56,7 @@ class PruningCallback(Callback):
         self.last_step = 0
 
     def on_train_start(self, event: TrainStart) -> None:
-        """Tell of what an interrupted run has already reached."""
+        """Report what an interrupted run has already reached."""
         self.last_step = event.total_steps
         for value in _validations(self.run, self.monitor):
             self._report(value)
@@ -84,8 +84,8 @@ class TrialRunner:
 
     Attributes:
         monitor: the figure that is tuned.
-        display: makes what a user sees of a run, given a heading for it.
-        command: by which the sweep was started.
+        display: makes the callback that shows a run to the user, given a heading.
+        command: the command line of the sweep.
     """
 
     folder: SweepFolder
@@ -102,7 +102,7 @@ class TrialRunner:
             NaN where it is undefined.
 
         Raises:
-            TrialPrunedError: it is not worth going on.
+            TrialPrunedError: it is not worth continuing.
             TrialStoppedError: it was asked to stop.
             MmftError: as `runner.train` does.
         """
@@ -167,16 +167,16 @@ def _number(value: float | None) -> float:
 
 
 def _no_val(plan: Plan) -> DataError:
-    """The error of data that trials cannot be compared on."""
+    """The error for data on which trials cannot be compared."""
     return DataError(
-        f"Dataset '{plan.dataset.component.name}' has no val split, by which trials are compared.",
+        f"Dataset '{plan.dataset.component.name}' has no val split, on which trials are compared.",
         hint="Set a share of the training data aside for it, with --set dataset.val=0.15, or "
         "cross-validate each trial with --folds 5.",
     )
 
 
 def _validations(run: Path, monitor: str) -> list[float | None]:
-    """The monitored metric of every validation that `metrics.jsonl` tells of; None where it is
+    """The monitored metric of every validation in `metrics.jsonl`; None where it is
     undefined."""
     file = RunDirectory(run).metrics
     records = read_metrics(file) if file.exists() else []

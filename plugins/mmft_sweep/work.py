@@ -29,8 +29,9 @@ class Worker:
 
     Attributes:
         base: the settings that all trials share.
-        trials: after so many, of all workers together, it ends; None for what the sweep is for.
-        tell: told in words of every trial's beginning and end.
+        trials: it ends after this many, of all workers together; None for as many as the sweep is
+            for.
+        tell: called with a sentence at every trial's beginning and end.
         check: called between trials; may raise to end the work.
     """
 
@@ -44,11 +45,11 @@ class Worker:
     def work(self) -> None:
         """Run trials until there are enough.
 
-        The sweep's settings are read anew each time, for another worker may have been told of more.
+        The sweep's settings are read anew each time, because a user may have asked for more.
 
         Raises:
             TrialStoppedError, KeyboardInterrupt: it was asked to stop.
-            MmftError: a mistake that other trials would meet, too.
+            MmftError: an error that other trials would meet, too.
         """
         folder = self.runner.folder
         while True:
@@ -57,7 +58,7 @@ class Worker:
             attempt = self.study.take(self.trials or settings.trials)
             if attempt is None:
                 return
-            again = "" if attempt.continues is None else f" (goes on with {attempt.continues})"
+            again = "" if attempt.continues is None else f" (continues {attempt.continues})"
             self.tell(f"Trial {attempt.number}{again}: {in_words(attempt.params)}")
             try:
                 self.tell(f"Trial {attempt.number} {self._attempt(attempt)}")
@@ -68,7 +69,7 @@ class Worker:
                     write_record(folder, self.study, self.base)
 
     def _attempt(self, attempt: Attempt) -> str:
-        """Run a trial, and say in words what came of it."""
+        """Run a trial, and return in words how it ended."""
         study, monitor = self.study, self.runner.monitor
         try:
             value = self.runner.run(attempt, plan_trial(self.base, attempt.params, self.registry))
@@ -124,7 +125,7 @@ def tidy(folder: SweepFolder, study: Study, keep: Keep) -> None:
 
 
 def _free_memory() -> None:
-    """Give back what the last trial held, which a failed one's traceback may have kept alive."""
+    """Free the memory of the last trial, which a failed one's traceback may have kept alive."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

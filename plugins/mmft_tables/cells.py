@@ -23,7 +23,7 @@ def text_of(cell: Any) -> str:
     """A cell as text; "" where it is missing."""
     if cell is None or cell != cell:  # NaN
         return ""
-    if isinstance(cell, float) and cell.is_integer():  # What pandas makes of 3 beside a gap.
+    if isinstance(cell, float) and cell.is_integer():  # pandas makes 3.0 of 3 beside a gap.
         cell = int(cell)
     return str(cell).strip()
 
@@ -32,7 +32,7 @@ def single_values(table: Table, column: str, hint: str | None = None) -> pa.Chun
     """A column whose cells are single values.
 
     Args:
-        hint: of the error.
+        hint: the hint of the error.
 
     Raises:
         DataError: they are lists, records or bytes.
@@ -49,7 +49,7 @@ def single_values(table: Table, column: str, hint: str | None = None) -> pa.Chun
 def no_single_values(
     table: Table, column: str, what: str, row: int, hint: str | None = None
 ) -> DataError:
-    """The error of a column whose cells are something else, as the one in a row is."""
+    """The error for a column whose cells are not single values, such as the one in this row."""
     text = str(table.cell(row, column))
     return DataError(
         f"Column '{column}' of {table.path} holds {what} values, not text or numbers, such as "

@@ -1,4 +1,4 @@
-"""The classes that a column of a table names, or else what its rows are to be learned with."""
+"""The classes that a column of a table names, and other targets of its rows."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ LABEL_NAMES = ("label", "class", "target", "category")
 _HINT = "Expected one class in each row; several are for multi-label tasks."
 
 NO_LABEL, SEVERAL = -1, -2
-"""The class indices of rows without a class, or with a list of them. These stay in so that the
-check can report them; see `label_fault`."""
+"""The class indices of rows without a class, or with a list of them. Such rows are kept so
+that the check can report them; see `label_fault`."""
 
 _FAULTS = {
     NO_LABEL: "it has no label",
@@ -39,14 +39,14 @@ def natural(name: str) -> tuple[int, int, str]:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the rows of a table are to be learned with.
+    """The targets of a table's rows.
 
     Attributes:
         values: (n,) strings, or (n,) indices into `classes`, or None.
-        labels: (n,) class indices; all the same where there are no classes.
-        notes: which column they are from.
+        labels: (n,) class indices; all equal where there are no classes.
+        notes: which column they come from.
         warnings: what is doubtful about them, as whole sentences.
-        column: of the table; None where there are none.
+        column: the column of the table that holds them; None where there are none.
     """
 
     values: Any
@@ -63,7 +63,7 @@ def label_fault(label: int) -> str | None:
 
 
 def class_targets(table: Table, column: str, context: DatasetContext, *, noun: str) -> Targets:
-    """The classes that a column names. Columns of other types name the same ones as text would.
+    """The classes that a column names; the same ones whatever the type of the column.
 
     Args:
         noun: what a note calls them.

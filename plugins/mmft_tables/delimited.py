@@ -25,7 +25,7 @@ _LOOKED_AT = 100
 """Lines by which the separator is found."""
 
 _CONTROLS = re.compile(r"[\0-\x1f\x7f]+")
-"""As the end of a file that was copied by block, or the Ctrl-Z of DOS."""
+"""As at the end of a file that was copied in blocks, or as DOS's Ctrl-Z."""
 
 
 def read_delimited(path: Path, separator: str | None = None, *, quoted: bool = True) -> Read:
@@ -36,8 +36,8 @@ def read_delimited(path: Path, separator: str | None = None, *, quoted: bool = T
         quoted: whether quotation marks may enclose cells; else all of them are text.
 
     Raises:
-        DataError: the file cannot be read, or has no rows; a row has other cells than the header,
-            or a quotation mark that is not closed; names the line.
+        DataError: the file cannot be read, or has no rows; a row has another number of
+            cells than the header, or a quotation mark that is not closed; names the line.
     """
     read, records = _read(path, separator, quoted=quoted)
     if records.separator == "\t" and are_rows(records, read.columns):
@@ -50,7 +50,7 @@ def _read(
     path: Path, separator: str | None, *, quoted: bool, apart: bool = False
 ) -> tuple[Read, Records]:
     """Args:
-    apart: whether the lines of a cell that could be rows are rows.
+    apart: whether the lines of a cell are read as rows where they could be rows.
     """
     with open_text(path) as file:
         lines = Lines(file)
@@ -72,8 +72,8 @@ def _read(
 
 
 def _are_numbered(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows begin with their numbers, and the header has no name for these, as R writes
-    tables. One more cell alone would as well be a separator within a text."""
+    """Whether rows begin with their numbers, for which the header has no name, as in R's tables.
+    The additional cell alone could also come from a separator within a text."""
     if not any(row[-1] for row in rows) or any(len(row) != len(header) + 1 for row in rows):
         return False
     return len({row[0] for row in rows}) == len(rows) and all(row[0].isdecimal() for row in rows)
@@ -110,7 +110,7 @@ def _shown(separator: str) -> str:
 
 
 class _Rows:
-    """The rows below a header, a batch after the other."""
+    """The rows below a header, one batch after the other."""
 
     columns: list[pa.ChunkedArray]
     numbers: Indices | None

@@ -1,4 +1,4 @@
-"""From the rows of a table to a data set: its splits, and what is said of them."""
+"""From the rows of a table to a data set: its splits, and notes on them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def divided_table(
 
     Args:
         targets: of the rows.
-        notes: on where the inputs are from.
-        columns: of the inputs, by modality.
-        found: the options with what was found out filled in; see `Dataset.options`.
+        notes: where the inputs come from.
+        columns: the inputs' column for each modality.
+        found: the options, completed with what was found in the data; see `Dataset.options`.
 
     Raises:
-        DataError: a row names a split that there is not, a class is missing from train, or rows
+        DataError: a row names a split that does not exist, a class is missing from train, or rows
             of one group are in several splits.
     """
     column = table.find_column(

@@ -1,8 +1,8 @@
-"""Columns of Parquet whose types programs have added to Arrow's: pandas' periods, UUIDs and others.
+"""Parquet columns whose types extend Arrow's: pandas' periods, UUIDs and others.
 
 `datasets` refuses such files, or reads the numbers that a type is stored as. So these columns are
-read on their own, as what the same data are in a CSV where that is known, and else as they are
-stored.
+read on their own: where the type is known, as the same data would be in a CSV, otherwise as they
+are stored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _NAME, _METADATA = b"ARROW:extension:name", b"ARROW:extension:metadata"
-"""Of a field whose type this process does not know."""
+"""Where a field names a type that this process does not know."""
 
 
 def extension_columns(path: Path) -> list[str]:
-    """The names of the columns of a Parquet file that have such types, or hold such values."""
+    """The names of the columns of a Parquet file that have such types, themselves or within."""
     return [field.name for field in pq.read_schema(path) if _is_extended(field)]
 
 
@@ -59,7 +59,7 @@ def _is_extended(field: pa.Field) -> bool:
 
 
 def _within(kind: pa.DataType) -> Iterator[pa.DataType]:
-    """A type and those of what it holds."""
+    """A type, and the types within it."""
     yield kind
     for number in range(kind.num_fields):
         yield from _within(kind.field(number).type)

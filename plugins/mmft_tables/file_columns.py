@@ -1,4 +1,4 @@
-"""Which column of a table holds files or names them, and what else a column may hold."""
+"""Which column of a table holds or names files, and what else a column may hold."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from mmft_tables.row_files import (
 from mmft_tables.tables import Table
 
 _LOOKED_AT = 20
-"""So many rows decide what a column holds."""
+"""Rows that are looked at to tell what a column holds."""
 
 _NO_NAMES: Mapping[str, Callable[[str], Any]] = {
     "data: URLs": CONTENT.match,
     "addresses": ADDRESS.match,
     "texts too long for a path": lambda name: len(name) > LONGEST,
 }
-"""What a column may hold in place of names of files."""
+"""What a column may hold instead of names of files."""
 
 
 def find_files(
@@ -45,12 +45,12 @@ def find_files(
     but: str | None = None,
     folder: Path | None = None,
 ) -> tuple[str, RowFiles]:
-    """The column of files: the given one, the only one that holds such, one of a usual name, or the
-    only one whose paths end as theirs do.
+    """The column of files: the given one, the only one that holds such, one with a usual name, or
+    the only one whose paths end like theirs.
 
     Args:
-        given: the column that the user named, by that option; None to find it.
-        but: a column that holds none, whatever it looks like.
+        given: the column that the user named with the option; None to find it.
+        but: a column that is not used, whatever it looks like.
         folder: that relative paths start from; None for the table's.
 
     Raises:
@@ -97,7 +97,7 @@ def holds_files(form: pa.DataType) -> bool:
 
 
 def is_of(table: Table, column: str, kind: FileKind) -> bool:
-    """Whether a column that holds files holds any of a kind, as far as some of its rows tell."""
+    """Whether a column that holds files has any of a kind, judged by some of its rows."""
     files = HeldFiles(table.folder, table.mapped(column))
     rows = np.unique(np.linspace(0, len(table) - 1, _LOOKED_AT).astype(int)).tolist()
     return any(
@@ -119,7 +119,7 @@ def _is_binary(form: pa.DataType) -> bool:
 
 
 def _unreadable(form: pa.DataType, kind: FileKind) -> tuple[str, str] | None:
-    """What a column holds that no files are, and what to do about it."""
+    """What a column holds instead of files, and what to do about it; None if it may name files."""
     keep = f"Keep the encoded files: as bytes, or as records of `bytes` and `path` ({kind.noun})."
     if isinstance(form, pa.BaseExtensionType):
         return "arrays of numbers, not files", keep
@@ -141,7 +141,7 @@ def _unreadable(form: pa.DataType, kind: FileKind) -> tuple[str, str] | None:
 
 def _refuse_addresses(table: Table, column: str, names: Sequence[str], kind: FileKind) -> None:
     """Raises:
-    DataError: not one of the names is of a file here, so it is no mistake in single rows.
+    DataError: no name is that of a local file, so it is not a mistake in single rows.
     """
     there = [name for name in names if name]
     for noun, test in _NO_NAMES.items():
@@ -154,7 +154,7 @@ def _refuse_addresses(table: Table, column: str, names: Sequence[str], kind: Fil
 
 
 def _only_holding(table: Table, usual: str | None, kind: FileKind, but: str | None) -> str | None:
-    """The column that holds files of the kind; the one of a usual name if there are several."""
+    """The column that holds files of the kind; the one with a usual name if there are several."""
     holding = [
         name
         for name in table.columns

@@ -1,4 +1,4 @@
-"""What readers of tables give back, and the names of the columns."""
+"""What the readers of tables return, and the names of columns."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from mmft_core.errors import DataError
 from mmft_core.utils import is_numeric
 
 _LOOKED_AT = 1000
-"""Rows by which a header is told from a row."""
+"""Rows that are compared with the header, to tell whether it is a row itself."""
 
 _MOST = 0.9
-"""Of the cells of a column must be of one kind."""
+"""The share of a column's cells that must be of one kind."""
 
 _TEXT = 3.0
-"""So many words a cell make a column of texts."""
+"""Words per cell, from which a column counts as texts."""
 
 _AROUND = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")
 """Spaces, and byte order marks that stand elsewhere than at the beginning of a file."""
 
 _UNNAMED = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")
-"""How pandas calls a column without a name, which is its index mostly."""
+"""What pandas calls a column without a name, which is mostly its index."""
 
 _FILE = re.compile(r"\S.*\.(\w{2,5})")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
@@ -42,13 +42,13 @@ class Read:
 
     Attributes:
         header: a name for each column; "" where it has none.
-        numbers: (n,) the number of each row, from 1, where rows were passed over; else None.
+        numbers: (n,) the number of each row, from 1, if rows were skipped; else None.
         notes: on how the file was understood.
         warnings: what is doubtful, as whole sentences.
         lined: whether the header is a line of the file like the rows.
-        source: the table of `datasets` that the first columns are of, if these are memory-mapped.
-        row_id: what messages call a row, by its index, if not by its number in the file.
-        folder: that paths are relative to, if not the file's.
+        source: the table of `datasets` with the first columns, if these are memory-mapped.
+        row_id: what messages call a row, by its index; None if by its number in the file.
+        folder: the one that paths are relative to; None for the file's.
     """
 
     header: Sequence[str]
@@ -62,7 +62,7 @@ class Read:
     folder: Path | None = None
 
     def named(self, place: str) -> dict[str, pa.ChunkedArray]:
-        """The columns by their names, without an index of rows; adds what is to be told.
+        """The columns by their names, without row numbers; adds notes and warnings.
 
         Args:
             place: of the table, for messages.
@@ -117,8 +117,8 @@ def check_header(cells: Sequence[Any], place: str) -> list[str]:
 
 
 def headless(columns: Mapping[str, pa.ChunkedArray]) -> Iterator[str]:
-    """A warning if the names of columns look like the cells below them, so that there is perhaps
-    no header, and the first row was taken for it."""
+    """A warning if the names of columns look like the cells below them: perhaps there is no header,
+    and the first row was taken for one."""
     first = [str(k) for k in range(len(columns))], [str(k + 1) for k in range(len(columns))]
     if list(columns) in first:  # As pandas numbers columns.
         return
@@ -132,14 +132,14 @@ def headless(columns: Mapping[str, pa.ChunkedArray]) -> Iterator[str]:
 
 
 def _repeated(columns: Mapping[str, pa.ChunkedArray], numbers: Indices | None) -> Iterator[str]:
-    """A warning if a row is the header once more, as where tables were joined."""
+    """A warning if a row repeats the header, as happens when tables are joined."""
     if len(columns) < 2 or not all(pa.types.is_string(c.type) for c in columns.values()):
         return
     *others, last = columns
     for row in np.flatnonzero(pc.equal(columns[last], last).fill_null(False).to_numpy()).tolist():
         if all(column_name(columns[name][row].as_py() or "") == name for name in others):
             number = row + 1 if numbers is None else numbers[row]
-            yield f"Row {number} holds the names of the columns once more. Remove it."
+            yield f"Row {number} repeats the names of the columns. Remove it."
             return
 
 
@@ -170,7 +170,7 @@ def _is_empty(column: pa.ChunkedArray) -> bool:
 
 
 def _is_index(column: pa.ChunkedArray) -> bool:
-    """Whether all cells are whole numbers, each another."""
+    """Whether all cells are whole numbers, and all different."""
     if pa.types.is_string(column.type):
         if not pc.all(pc.match_substring_regex(column, r"^\d{1,18}$")).as_py():
             return False

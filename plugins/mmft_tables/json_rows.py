@@ -1,4 +1,4 @@
-"""Reading JSON: a record a line, or all of them in one document."""
+"""Reading JSON: one record per line, or all records in one document."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from mmft_tables.typed_columns import BATCH, Spool, array_of, common_type, type_
 Record: TypeAlias = Mapping[str, Any]
 
 _COMPARED = 1000
-"""Lines whose names are compared with each other."""
+"""Lines in which names that occur twice are looked for."""
 
 
 class _TwiceError(ValueError):
-    """A name is in a record twice."""
+    """A record has a name twice."""
 
 
 def read_json(path: Path) -> Read:
     """Read records of any JSON values; dates and numbers in quotation marks stay text.
 
-    A name that a record lacks is a missing cell there.
+    Where a record lacks a name, the cell is missing.
 
     Raises:
-        DataError: the file is no JSON, or holds no records; names the line.
+        DataError: the file is not JSON, or has no records; names the line.
     """
     lines = json_records(path)
     if not isinstance(lines, _JsonLines):
@@ -50,10 +50,10 @@ def read_json(path: Path) -> Read:
 
 
 def json_records(path: Path) -> Iterable[Record]:
-    """The records of a file as they stand in it, with their names as those of columns.
+    """The records of a file as they are, their names spelled as names of columns.
 
-    A table gives the cells of a column one type, for which records in them get all each other's
-    names; this is for whoever has to know which names were there.
+    In a table all cells of a column have one type, so records in them get the names of all others.
+    This is for callers that have to know which names were there.
 
     Raises:
         DataError: the file is not JSON, or holds no records; names the line.
@@ -62,7 +62,7 @@ def json_records(path: Path) -> Iterable[Record]:
 
 
 def read_records(records: Callable[[], Iterator[Record]], place: Callable[[int], str]) -> Read:
-    """Make columns of records, which are gone through twice: for the types and for the values.
+    """Make columns of records, which are read twice: for the types and for the values.
 
     Args:
         place: what messages call a row, by its index.
@@ -109,7 +109,7 @@ def _encodes(value: Any) -> bool:
 
 
 def _is_document(path: Path) -> bool:
-    """Whether a file is one JSON document rather than a record a line."""
+    """Whether a file is one JSON document rather than one record per line."""
     with open_text(path) as file:
         line = next((line.strip() for line in file if line.strip()), "")
         if line.startswith("["):
@@ -124,10 +124,10 @@ def _is_document(path: Path) -> bool:
 
 
 class _JsonLines:
-    """The records of a file. Blank lines are passed over.
+    """The records of a file. Blank lines are skipped.
 
     Attributes:
-        numbers: of their lines, from 1, once they were gone through.
+        numbers: their line numbers, from 1, after an iteration.
     """
 
     def __init__(self, path: Path) -> None:
@@ -142,10 +142,10 @@ class _JsonLines:
                 if line.isspace():
                     continue
                 try:
-                    # Names that are there twice are looked for where one would meet them first.
+                    # This decoder is fast, but takes the last of two equal names without a word.
                     record = decode(line) if number > _COMPARED else None
                 except (msgspec.DecodeError, RecursionError):
-                    record = None  # It may hold NaN, which is no JSON but is often written.
+                    record = None  # It may hold NaN, which is often written, though not JSON.
                 if not isinstance(record, dict):
                     record = _parsed(line, self._path, number)
                 if not isinstance(record, dict):
@@ -171,7 +171,7 @@ def _document(path: Path) -> Sequence[Record]:
 
 def _parsed(text: str, path: Path, line: int | None) -> Any:
     """Args:
-    line: of the text; None for the whole file.
+    line: the line of the text; None for the whole file.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique)
@@ -188,7 +188,7 @@ _column_name = functools.lru_cache(1024)(column_name)
 
 
 def _with_column_names(record: Record) -> Record:
-    """A record with its names as those of columns, so that two spellings of one are one column.
+    """A record with its names spelled as names of columns, so that two spellings are one column.
 
     Raises:
         _TwiceError: it has both.

@@ -1,4 +1,4 @@
-"""The shapes in which one JSON document holds a table, among them all that pandas writes."""
+"""The shapes in which a JSON document may hold a table, among them all that pandas writes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mmft_core.errors import DataError
 def records_of(document: Any, path: Path) -> Sequence[Mapping[str, Any]]:
     """The records of a document.
 
-    They are a list of records, or in a record by one name; or columns, as lists or by row; or
-    rows by their index; or lists beside a list of the columns' names.
+    The document is a list of records, or a record that has such a list; or columns, as lists or by
+    row; or rows by their index; or lists beside a list of the columns' names.
 
     Raises:
         DataError: it has none of these shapes.
@@ -49,9 +49,9 @@ def _in_record(document: dict[str, Any]) -> Sequence[Mapping[str, Any]] | None:
 
 
 def _by_index(document: dict[str, dict[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows by their index, or columns whose cells are by it.
+    """The document holds rows by their index, or columns whose cells are by their index.
 
-    The index is what is numbers, or else that of which there are more.
+    The names that are numbers are the index, or else those of which there are more.
     """
     inner = dict.fromkeys(name for value in document.values() for name in value)
     if all(map(str.isdecimal, inner)):
@@ -68,5 +68,5 @@ def _is_schema(document: dict[str, Any]) -> bool:
 
 
 def _are(value: Any, kind: type) -> bool:
-    """Whether this is a list of such things."""
+    """Whether a value is a list of such items."""
     return isinstance(value, list) and all(isinstance(item, kind) for item in value)

@@ -22,7 +22,7 @@ from mmft_tables.row_ids import RowIds
 
 
 def read_parquet(path: Path) -> Read:
-    """Read a Parquet file; numbers of classes that its schema names become these names.
+    """Read a Parquet file; class numbers become the names that its schema gives them.
 
     Raises:
         DataError: it cannot be read, or a class has no name.
@@ -45,10 +45,10 @@ def read_parquet(path: Path) -> Read:
 
 
 def map_files(paths: Sequence[Path], apart: Collection[str]) -> Any:
-    """The rows of Parquet files as `datasets` has them, but for columns that are read on their own.
+    """Rows of Parquet files, as `datasets` reads them; without columns that are read separately.
 
     Raises:
-        Exception: of pyarrow or `datasets`, which cannot read them.
+        Exception: whatever pyarrow or `datasets` raises if they cannot be read.
     """
     import datasets
 
@@ -69,14 +69,14 @@ def map_files(paths: Sequence[Path], apart: Collection[str]) -> Any:
 def add_extensions(
     read: Read, names: Sequence[str], columns: Sequence[pa.ChunkedArray], notes: Sequence[str]
 ) -> None:
-    """Add columns that were read on their own behind the others."""
+    """Add columns that were read separately, after the others."""
     read.header = [*read.header, *names]
     read.columns = [*read.columns, *columns]
     read.notes += notes
 
 
 def read_rows(rows: Any, row_id: Callable[[int], str]) -> Read:
-    """What was read of rows of `datasets`, as their schema means it.
+    """Rows of `datasets` as a table, with the class names of their schema.
 
     Raises:
         DataError: a class has no name.
@@ -86,7 +86,7 @@ def read_rows(rows: Any, row_id: Callable[[int], str]) -> Read:
 
 
 def named_classes(column: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray:
-    """A column of names for one of their numbers; as on the Hub, -1 is a missing one.
+    """A column of names, for one of their numbers; -1 is a missing name, as on the Hub.
 
     Raises:
         IndexError: a number has no name.
@@ -116,7 +116,7 @@ def _named_classes(rows: Any, name: str, row_id: Callable[[int], str]) -> pa.Chu
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the progress bars of `datasets`, and without its own account of an error."""
+    """Suppress the progress bars of `datasets`, and its own reports of errors."""
     import datasets
 
     shown = datasets.are_progress_bars_disabled()
@@ -133,7 +133,7 @@ def quietly() -> Iterator[None]:
 
 
 def cause(error: BaseException) -> str:
-    """What the first of the errors that led to this one says."""
+    """The message of the first error that led to this one."""
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)

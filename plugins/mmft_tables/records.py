@@ -2,7 +2,7 @@
 
 Within quotation marks a cell may hold separators and line ends (RFC 4180). A mark that is meant as
 text and not doubled looks as if it opened such a cell, which would swallow the rows up to the next
-mark. So every cell of several lines is looked at, and what cannot be told is refused or told.
+mark. So every cell of several lines is examined; an unclear one is refused, or gives a warning.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _BLOCK = 1000
 
 
 class Lines:
-    """The lines of a file one after the other; those that were looked at can be given back.
+    """The lines of a file one after the other; lines that were read can be given back.
 
     Attributes:
-        number: of the line that came last, from 1.
+        number: the number of the last line, from 1.
         nul: the first line with a NUL character; 0 if there is none.
     """
 
@@ -52,12 +52,12 @@ class Lines:
         return line
 
     def taken(self) -> list[str]:
-        """The lines since this was last asked."""
+        """The lines since the last call of this."""
         taken, self._taken = self._taken, []
         return taken
 
     def give_back(self, lines: Sequence[str]) -> None:
-        """Let lines that were taken come again."""
+        """Let lines that were taken come again, next."""
         self._back.extend(reversed(lines))
         self.number -= len(lines)
 
@@ -68,7 +68,7 @@ class Doubt:
 
     Attributes:
         first, last: its lines, from 1.
-        cells: (column, text) of what would be whole cells of these rows.
+        cells: (column, text) of those that would be whole cells of these rows.
     """
 
     first: int
@@ -77,17 +77,18 @@ class Doubt:
 
 
 class Records:
-    """Iterates over (line in which it begins, cells) of the records; blank lines have no cells.
+    """Iterates over (first line, cells) of the records; blank lines have no cells.
 
     Args:
         quoted: whether quotation marks may enclose cells; else all of them are text.
 
     Attributes:
-        header: the cells of the first record, set by who reads it; rows must have as many.
+        header: the cells of the first record, set by the reader; rows must have as many.
         literal: lines of rows that were read with their quotation marks as text.
-        doubts: of all `spanning` records of several lines those that may have swallowed rows.
-        apart: whether these are such rows, one for each line.
-        skip_spaces: whether spaces after separators do not count.
+        doubts: the records of several lines that may have swallowed rows. There are `spanning` of
+            several lines in all.
+        apart: whether each line of these is read as a row.
+        skip_spaces: whether spaces after separators are ignored.
     """
 
     def __init__(self, path: Path, lines: Lines, separator: str, *, quoted: bool = True) -> None:
@@ -102,7 +103,7 @@ class Records:
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         """Raises:
-        DataError: a quotation mark opens a cell that is not closed as cells are.
+        DataError: a quotation mark opens a cell that is not closed properly.
         """
         lines = self._lines
         while block := list(islice(lines, _BLOCK)):
@@ -112,7 +113,7 @@ class Records:
                 rows = list(self._reader(block))
             except csv.Error:
                 rows = []
-            if len(rows) == len(block):  # So each record is a line.
+            if len(rows) == len(block):  # Each record is one line.
                 for number, (line, cells) in enumerate(zip(block, rows, strict=True), first):
                     yield number, self._fitting(number, line, cells)
             else:
@@ -150,8 +151,8 @@ class Records:
             yield first, cells
 
     def _fitting(self, number: int, line: str, cells: list[str]) -> list[str]:
-        """The cells of a line; if they are too few or too many between tabs, and fit with its
-        quotation marks as text, these are: a mark opens in one cell and closes in another."""
+        """The cells of a line. Between tabs, if their number is wrong but right with quotation
+        marks as text, the marks are text: one opens in one cell and closes in another."""
         if self.separator != "\t" or len(cells) == len(self.header) or '"' not in line:
             return cells
         if not self.header or fitted(cells, self.header) is not None:
@@ -163,10 +164,10 @@ class Records:
         return literal
 
     def _mended(self, first: int, taken: list[str]) -> list[str]:
-        """The first of some lines by itself, if its quotation mark is text."""
+        """The first of some lines on its own, if its quotation mark is text."""
         cells = self._literally(taken[0])
         fits = not self.header or fitted(cells, self.header) is not None
-        # A cell that ends within its line is plain; one that does not may be meant to go on.
+        # A cell that ends in its line is clear; one that does not may be meant to continue.
         if fits and (self.separator == "\t" or self._strictly(taken[0]) is None):
             return self._first_alone(first, taken)
         raise DataError(
@@ -177,8 +178,8 @@ class Records:
         )
 
     def _runs_on(self, first: int, taken: list[str]) -> bool:
-        """Whether the lines of a record are to be rows themselves, as their numbers of cells are
-        those of rows; else it is noted as a doubt."""
+        """Whether the lines of a record are read as rows, because each has a row's number of cells.
+        Where `apart` is not set, such a record is noted as a doubt instead."""
         self.spanning += 1
         rows = [self._alone(line) for line in taken if line.strip()]
         if not self.header or len(rows) < 2:
@@ -198,19 +199,19 @@ class Records:
         return self._literally(taken[0])
 
     def _alone(self, line: str) -> list[str]:
-        """The cells of a line by itself."""
+        """The cells of a line on its own."""
         cells = self._strictly(line)
         return cells if cells else self._literally(line)
 
     def _strictly(self, line: str) -> list[str] | None:
-        """The cells of a line by itself; [] if one goes on after it, None if one is misquoted."""
+        """The cells of a line on its own; [] if one runs on, None if one is misquoted."""
         try:
             return next(csv.reader([line], delimiter=self.separator, strict=True), [])
         except csv.Error as error:
             return [] if "unexpected end" in str(error) else None
 
     def _literally(self, line: str) -> list[str]:
-        """The cells of a line whose quotation marks are text, but for those around whole cells."""
+        """The cells of a line whose quotation marks are text, except those around whole cells."""
         cells = next(csv.reader([line], delimiter=self.separator, quoting=csv.QUOTE_NONE), [])
         return [_unquoted(cell) for cell in cells]
 
@@ -223,7 +224,7 @@ def _unquoted(cell: str) -> str:
 
 
 def _whole_cells(rows: Sequence[list[str]]) -> Iterator[tuple[int, str]]:
-    """The cells of swallowed rows, without the one whose mark opens and the one that closes it."""
+    """The cells of swallowed rows, without those with the opening and the closing mark."""
     opening = next((i for i, cell in enumerate(rows[0]) if cell.lstrip().startswith('"')), 0)
     closing = next((i for i, cell in enumerate(rows[-1]) if cell.rstrip().endswith('"')), 0)
     yield from list(enumerate(rows[0]))[opening + 1 :]

@@ -28,7 +28,7 @@ LONGEST = 4096
 
 ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _LISTED = 100_000
-"""So many files of a folder are compared with one that is not there."""
+"""How many files of a folder are compared with one that does not exist."""
 
 CONTENT = re.compile(r"data:[\w.+/-]*[;,]", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -36,7 +36,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldFile:
-    """A file whose content a table holds. It is read when it is asked for."""
+    """A file whose content a table holds. It is read when it is needed."""
 
     files: HeldFiles
     row: int
@@ -55,10 +55,10 @@ File: TypeAlias = Path | HeldFile
 
 
 class RowFiles(ABC):
-    """The files of rows. They pickle in little room, for worker processes.
+    """The files of rows. They pickle to few bytes, for worker processes.
 
     Attributes:
-        none: what is wrong with a row that has none.
+        none: what is wrong with a row that has no file.
     """
 
     none = "it names no file"
@@ -72,17 +72,17 @@ class RowFiles(ABC):
 
     @abstractmethod
     def find(self, row: int) -> File | None:
-        """A row's file, which need not be there; None if the row has none.
+        """A row's file, which need not exist; None if the row has none.
 
         Raises:
-            ValueError: what the row names cannot be a file of this machine; says why.
+            ValueError: what the row names cannot be a file on this machine; says why.
         """
 
     def origin(self, row: int) -> Origin:
-        """What a row's file is made of: its name and the file, or its content in the table."""
+        """What decides a row's file: its name and the file, or its content in the table."""
         try:
             file = self.find(row)
-        except ValueError:  # Of which the check of the data tells.
+        except ValueError:  # The check of the data reports it.
             file = None
         if isinstance(file, HeldFile):
             content = file.read()
@@ -90,7 +90,7 @@ class RowFiles(ABC):
         return Origin(os.fsencode(self.name(row)), () if file is None else (file,), inputs=())
 
     def file(self, row: int, sample_id: str) -> File | None:
-        """The same.
+        """The row's file, as `find`.
 
         Raises:
             SampleError: the row names something that cannot be read.
@@ -116,7 +116,7 @@ class NamedFiles(RowFiles):
     """Files named by paths.
 
     Args:
-        folder: that relative paths start from.
+        folder: the one that relative paths start from.
         names: (n,) as `mmft_datasets.labelled_files.pack` makes them.
     """
 
@@ -138,7 +138,7 @@ class HeldFiles(RowFiles):
     """Files that a column of a table holds: as bytes, or as records of `bytes` and `path`.
 
     Args:
-        folder: that the paths of records without bytes start from.
+        folder: the one that the paths of records without bytes start from.
         column: a table of this column alone, see `Table.mapped`.
     """
 
@@ -163,7 +163,7 @@ class HeldFiles(RowFiles):
 
     def name(self, row: int) -> str:
         path = self._path(row)
-        # The folder where the file once was is on another machine, mostly.
+        # The file's former folder is mostly on another machine.
         return PurePosixPath(path.replace("\\", "/")).name if self.holds(row) else path
 
     def holds(self, row: int) -> bool:
@@ -184,10 +184,10 @@ class HeldFiles(RowFiles):
 
 
 def located(folder: Path, name: str) -> Path:
-    """The place of a file that a cell names: a path, one of Windows, or a `file://` address.
+    """The place of a file that a cell names, by a path, a Windows path, or a `file://` address.
 
     Raises:
-        ValueError: it is the address of another machine, or content in writing.
+        ValueError: it is the address of another machine, or embedded content.
     """
     if CONTENT.match(name):
         raise ValueError("it is a data: URL, and embedded content is not read")
@@ -209,7 +209,7 @@ def located(folder: Path, name: str) -> Path:
 
 
 def missing(path: Path) -> str:
-    """Say that a file is not there, and which is there whose name differs in its suffix or case."""
+    """Say that a file does not exist, but one does that differs in its suffix or case."""
     other = _names(path.parent).get(path.stem.casefold())
     return "there is no such file" + (f", but {other} is there" if other else "")
 

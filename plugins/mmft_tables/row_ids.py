@@ -16,11 +16,11 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class RowIds:
-    """Names the rows of a file: "labels.csv, row 17". It travels to processes.
+    """Names the rows of a file: "labels.csv, row 17". It is sent to worker processes.
 
     Attributes:
         name: of the table.
-        numbers: (n,) of the rows, if not every one is counted that the file has.
+        numbers: (n,) of the rows, if some rows of the file are skipped.
     """
 
     name: str
@@ -32,7 +32,7 @@ class RowIds:
 
 
 class PartIds:
-    """Names the rows of a table of several files by the file and the number there.
+    """Names the rows of a table of several files by the file and the number in it.
 
     Args:
         parts: the names of the files, in order, with their numbers of rows.
@@ -49,6 +49,6 @@ class PartIds:
 
 
 def naming(row: str, name: str) -> str:
-    """What a row is called, with the name of the file that it is about if it has one."""
+    """What a row is called, with the name of its file if it has one."""
     shown = printable(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...")
     return f"{row} ({shown})" if shown else row

@@ -23,7 +23,7 @@ SPLIT = "split"
 
 
 def read_folder(folder: Path) -> Read:
-    """Read all files of a table's folder; what their names say is a column of splits.
+    """Read all files of a table's folder; splits in their names become a column.
 
     Raises:
         DataError: a file cannot be read, has other columns than the others, or contradicts its
@@ -46,14 +46,14 @@ def read_folder(folder: Path) -> Read:
 
 
 def _home(folder: Path, parts: Sequence[TablePart]) -> Path:
-    """The folder that paths in cells are relative to: that of the files, if it is one."""
+    """The folder that paths in cells are relative to: that of the files, if all are in one."""
     homes = {part.path.parent for part in parts if part.path.is_file()}
     return homes.pop() if len(homes) == 1 else folder
 
 
 def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int], _Extensions]:
-    """The rows of a table's folder, the number of those of each part, and the names, columns and
-    notes of columns that are read on their own.
+    """The rows of a table's folder, how many each part has, and the names, columns and notes of
+    those that are read separately.
 
     Raises:
         DataError: a part cannot be read, or has other columns than the others.
@@ -89,11 +89,11 @@ def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int
 
 def _check_same(row_id: Callable[[int], str], own: Any, told: Any) -> None:
     """Raises:
-    DataError: a row says that it is of another split than its file's name; names it.
+    DataError: a row says another split than its file's name; names the row.
     """
     for row, (mine, theirs) in enumerate(zip(own.to_pylist(), told.to_pylist(), strict=True)):
         if SPLIT_NAMES.get(str(mine).lower()) != theirs:
             raise DataError(
-                f"{row_id(row)}: its column '{SPLIT}' says '{mine}', but the file is of {theirs}.",
+                f"{row_id(row)}: column '{SPLIT}' says '{mine}', but the file belongs to {theirs}.",
                 hint="Rename the column, or the files.",
             )

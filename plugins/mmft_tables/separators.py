@@ -1,4 +1,4 @@
-"""What separates the cells of a text table: as told, as the file says, or as its lines show."""
+"""What separates the cells of a text table: given by the user, stated in the file, or found."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STATED = re.compile(r'"?sep=([^\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
 def given_separator(given: str) -> str:
-    """The character that the option `separator` means.
+    """The character that the option `separator` stands for.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not one character.
     """
     separator = _WORDS.get(given.lower(), given)
     if len(separator) != 1 or separator in '"\r\n':
@@ -32,22 +32,22 @@ def given_separator(given: str) -> str:
 
 
 def stated_separator(line: str) -> str | None:
-    """What a first line of "sep=;" says, as spreadsheets write it."""
+    """The separator that a first line "sep=;" states, as spreadsheets write it."""
     found = _STATED.fullmatch(line)
     return found[1] if found else None
 
 
 def find_separator(lines: Sequence[str], usual: str) -> str:
-    """The separator of a table, by its first lines.
+    """The separator of a table, found in its first lines.
 
-    It is the usual one, unless the header has no such character, or the rows have other numbers of
-    cells than it, and another separator fits. Where commas and another separator fit, the commas
-    are text if they make fewer columns, or as many, or are always followed by a space: names of
-    columns hold commas (`height, cm;label`), but hardly any other separator.
+    It is the usual one, unless the header does not have it, or rows would have another number of
+    cells than the header, and another separator fits. Where commas and another separator fit, the
+    commas are text if they make fewer columns, or as many, or are always followed by a space: names
+    of columns hold commas (`height, cm;label`), but hardly any other separator.
 
     Args:
         lines: at least the header.
-        usual: what files of this suffix have.
+        usual: the usual separator of files with this suffix.
     """
     records = {s: _records(lines, s) for s in dict.fromkeys([usual, *NAMES])}
     dividing = [s for s, found in records.items() if found and len(found[0]) > 1]
@@ -63,7 +63,7 @@ def find_separator(lines: Sequence[str], usual: str) -> str:
 
 
 def fitted(cells: list[str], header: Sequence[str]) -> list[str] | None:
-    """A row with as many cells as the header; None if it has others.
+    """A row with as many cells as the header; None if it has another number.
 
     Separators at the end of rows, or of the header, make empty cells there, which may be missing.
     """
@@ -77,7 +77,7 @@ def fitted(cells: list[str], header: Sequence[str]) -> list[str] | None:
 
 
 def _records(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """The first records, without the last of several, within which the lines may end."""
+    """The first records, without the last of several, which may be incomplete."""
     found: list[list[str]] = []
     with contextlib.suppress(csv.Error):
         found.extend(record for record in csv.reader(lines, delimiter=separator) if record)
@@ -85,7 +85,7 @@ def _records(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 
 def _are_text(lines: Sequence[str], records: Mapping[str, Sequence[list[str]]], other: str) -> bool:
-    """Whether commas are text, in a table that as well may be divided by something else."""
+    """Whether commas are text, in a table that another separator fits, too."""
     if len(records[other][0]) >= len(records[","][0]):
         return True
     text = "".join(lines)

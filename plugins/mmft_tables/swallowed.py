@@ -1,7 +1,7 @@
 """Whether a cell of several lines is one, or a stray quotation mark has swallowed rows.
 
-Its lines by themselves have the header's number of cells. What tells is whether these cells are
-like those that other rows have: in columns of numbers, and of names that come again.
+Each of its lines alone has the header's number of cells. The answer depends on whether these cells
+are like those of other rows, in columns of numbers and of names that recur.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _LOOKED_AT = 1000
 """Rows that show what a column holds."""
 
 _FEW = 5
-"""Of fewer rows nobody can say what a column holds."""
+"""With fewer rows, nothing can be said about what a column holds."""
 
 _SURE = 0.9
-"""Of what would be cells must be like those of other rows, to be some beyond doubt."""
+"""The share of the supposed cells that must be like those of other rows, to be so beyond doubt."""
 
 
 def are_rows(records: Records, columns: Sequence[pa.ChunkedArray]) -> bool:
-    """Whether doubtful cells are rows, where cells of texts hold no separator: between tabs.
+    """Whether doubtful cells hold rows, in tables with tabs, which texts do not contain.
 
-    In a table of one column nothing is between tabs, so there only cells like others tell.
+    A table of one column has no tabs, so only a likeness to other cells counts there.
     """
     alike = [one for found in _likenesses(records.doubts, columns) for one in found]
     if not records.doubts or (len(columns) < 2 and not alike):
@@ -38,19 +38,19 @@ def are_rows(records: Records, columns: Sequence[pa.ChunkedArray]) -> bool:
 
 
 def doubts_told(path: Path, records: Records, columns: Sequence[pa.ChunkedArray]) -> Iterator[str]:
-    """A warning of the first cell that may hold rows.
+    """A warning about the first cell that may hold rows.
 
     Raises:
         DataError: a cell holds rows beyond doubt; names its line.
     """
-    # Where many cells have several lines, a few of them look like rows by chance.
+    # If many cells have several lines, a few of them look like rows by chance.
     seldom = len(records.doubts) == records.spanning <= max(3, len(columns[0]) // 20)
     told = False
     for doubt, alike in zip(records.doubts, _likenesses(records.doubts, columns), strict=True):
-        place = f"line {doubt.first}: a quotation mark opens a cell that goes on to line"
+        place = f"line {doubt.first}: a quotation mark opens a cell that continues to line"
         if len(alike) > 1 and sum(alike) >= _SURE * len(alike):
             raise DataError(
-                f"{path}, {place} {doubt.last}, and what it holds are rows.",
+                f"{path}, {place} {doubt.last}, and it holds rows.",
                 hint="Close it, or remove it; a mark that is text is doubled within quotation "
                 "marks.",
             )
@@ -65,7 +65,7 @@ def doubts_told(path: Path, records: Records, columns: Sequence[pa.ChunkedArray]
 def _likenesses(
     doubts: Sequence[Doubt], columns: Sequence[pa.ChunkedArray]
 ) -> Iterator[list[bool]]:
-    """For each doubt, whether its cells are like those of their columns, where that shows."""
+    """For each doubt, whether its cells are like those of their columns, where that can be told."""
     if not doubts:
         return
     likes = [_like(column) for column in columns]
@@ -75,7 +75,7 @@ def _likenesses(
 
 
 def _like(column: pa.ChunkedArray) -> Callable[[str], bool] | None:
-    """What tells a cell of a column from others; None for a column of any texts."""
+    """Tells whether a text is like a column's cells; None for a column of arbitrary texts."""
     cells = column.slice(0, _LOOKED_AT)
     known = set(pc.unique(cells).to_pylist())
     if len(cells) < _FEW:

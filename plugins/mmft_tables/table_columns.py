@@ -1,4 +1,4 @@
-"""What the columns of a table say: texts, classes, splits."""
+"""What the columns of a table hold: targets, splits, groups."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def find_targets(
 
     Args:
         given: the column that the user named; None to find it.
-        inputs: the column of the inputs, which are no targets.
-        noun: what a target that is a text is called.
-        names: usual ones of the columns of such targets.
-        read: takes a column of them from the table.
+        inputs: the column of the inputs, which is not a target.
+        noun: what messages call a target that is not a class.
+        names: usual names of columns of such targets.
+        read: reads a column of such targets.
 
     Raises:
         DataError: there is no such column, or there are too few classes.
@@ -59,12 +59,12 @@ def find_targets(
 
 
 def only_other(table: Table, inputs: str) -> str | None:
-    """Of a table of two columns that beside the inputs, if its cells come again as classes do."""
+    """In a table of two columns, the one beside the inputs, if its cells recur as classes do."""
     others = [column for column in table.columns if column != inputs]
     if len(table.columns) != 2 or len(others) != 1:
         return None
     cells = table.arrow(others[0])
-    if pa.types.is_nested(cells.type):  # Of which it is told that they are no classes.
+    if pa.types.is_nested(cells.type):  # An error then says that they are not classes.
         return others[0]
     return others[0] if 2 * len(set(texts_of(table, others[0]))) <= len(table) else None
 
@@ -77,13 +77,12 @@ def divide_rows(
     shares: Mapping[str, float],
     context: DatasetContext,
 ) -> tuple[dict[str, Split], list[str]]:
-    """Divide the rows of a table as a column says, or else at random by class or by group; and
-    say how.
+    """Divide rows as a column says, or else at random by class or group; with notes on how.
 
     Args:
         split: all rows.
-        labels: (n,) class indices, or all the same where there are no classes.
-        column: says train, val or test; a missing val is then set aside from train.
+        labels: (n,) class indices; all equal where there are no classes.
+        column: the one that says train, val or test; if none says val, it is set aside from train.
         shares: of "val" and "test".
 
     Raises:
@@ -137,7 +136,7 @@ def _check_train(
 def groups_of(table: Table, column: str | None, context: DatasetContext) -> list[str] | None:
     """The group of each row by the column that the user gave; None without one.
 
-    Data that are not learned from need no such column.
+    Data that are not trained on need no such column.
 
     Raises:
         DataError: there is no such column, or a cell of it is empty; names its row.
@@ -155,11 +154,11 @@ def groups_of(table: Table, column: str | None, context: DatasetContext) -> list
 
 
 def _check_groups(table: Table, groups: Sequence[str] | None, parts: Sequence[str]) -> None:
-    """Check that the split that a column says keeps groups together."""
+    """Check that the splits of a column keep groups together."""
     home: dict[str, str] = {}
     for row, (group, part) in enumerate(zip(groups or (), parts, strict=False)):
         if home.setdefault(group, part) != part:
             raise DataError(
-                f"{table.row_id(row)}: group '{group}' is in {part}, and in {home[group]} as well.",
+                f"{table.row_id(row)}: group '{group}' is in {part} and also in {home[group]}.",
                 hint=f"Split it again: mmft data split {table.path} -o NEW.csv --group COLUMN",
             )

@@ -1,4 +1,4 @@
-"""A table of any content as a data set: its rows by functions, all else as for built-in tables."""
+"""A table of any content as a data set, like the built-in ones, but with rows read by functions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mmft_tables.tables import Table, open_table
 from mmft_tables.target_rows import TargetRows
 
 Read = Callable[[Mapping[str, Any]], Any]
-"""Makes a raw input of the cells of a row, by column. It travels to worker processes, so it is a
-function of a module. A `ValueError` says what is wrong with the row; None stands for no input."""
+"""Makes a raw input from the cells of a row, by column. It is sent to worker processes, so it must
+be a function of a module. A `ValueError` says what is wrong with the row; None means no input."""
 
 
 def table_dataset(
@@ -39,9 +39,9 @@ def table_dataset(
 
     Args:
         inputs: what makes the raw input of each modality.
-        columns: those that they read.
-        target: the column of the targets: class names, numbers or texts, as the task learns from
-            (`context.target`). None finds one that is named label, class, target or category.
+        columns: the columns that they read.
+        target: the column of the targets: class names, numbers or texts, whichever the task learns
+            from (`context.target`). None finds one with a usual name, such as label or target.
 
     Raises:
         DataError: the table or a column is missing, or there are too few classes.

@@ -1,4 +1,4 @@
-"""Tables (CSV, TSV, JSON, Parquet, Excel) as all data sets read them: columns of one type each."""
+"""Tables (CSV, TSV, JSON, Parquet, Excel) as all data sets read them, with typed columns."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Table:
     """A table, read as a whole; a large one is memory-mapped.
 
     Attributes:
-        path: of its file or folder.
-        folder: that paths in its cells are relative to.
+        path: its file or folder.
+        folder: the one that paths in its cells are relative to.
         columns: their names.
-        row_id: what messages call a row, by its index. Rows count from 1 below the header, blank
-            ones too; of JSON Lines by lines.
-        notes: how the file was understood, where that does not go without saying.
+        row_id: what messages call a row, by its index. Rows are counted from 1 below the header,
+            blank ones too; rows of JSON Lines are lines.
+        notes: how the file was understood, where that is not obvious.
         warnings: what is doubtful about it, as whole sentences.
     """
 
@@ -45,13 +45,13 @@ class Table:
         quoted: bool = True,
     ) -> None:
         """Args:
-            separator: of the cells of a text; None to find it.
-            sheet: of a workbook; None for its first.
-            quoted: whether quotation marks may enclose the cells of a text.
+            separator: what separates the cells of a text table; None to find it.
+            sheet: the sheet of a workbook; None for its first.
+            quoted: whether quotation marks may enclose the cells of a text table.
 
         Raises:
-            DataError: there is no such file, it is no table, it is damaged, or it has no rows.
-            ConfigError: there is no such separator.
+            DataError: the file does not exist, is not a table, is damaged, or has no rows.
+            ConfigError: the separator is not valid.
         """
         self.path = path
         read = _read(path, separator, sheet, quoted=quoted)
@@ -76,11 +76,11 @@ class Table:
         return self._columns[column][index].as_py()
 
     def arrow(self, name: str) -> pa.ChunkedArray:
-        """A column as Arrow has it."""
+        """A column, as an Arrow array."""
         return self._columns[name]
 
     def mapped(self, name: str) -> Any:
-        """A table of one column, which pickles as the place of its file if it is memory-mapped."""
+        """A table of one column; if it is memory-mapped, it pickles as a reference to its file."""
         place = self._places[id(self._columns[name])]
         if self._source is None or place >= len(self._source.column_names):
             return pa.table({name: self._columns[name]})
@@ -88,7 +88,7 @@ class Table:
 
     @property
     def metadata(self) -> Any:
-        """What its file says of its columns, beside their types."""
+        """What its file says about its columns, besides their types."""
         return None if self._source is None else self._source.schema.metadata
 
     def column(self, name: str) -> list[Any]:
@@ -101,10 +101,10 @@ class Table:
         """The column that the user gave, or else the first with one of the usual names.
 
         Args:
-            needed: whether a given one has to be there.
+            needed: whether a given column has to exist.
 
         Raises:
-            DataError: the given one is needed, and absent.
+            DataError: the given column is needed and does not exist.
         """
         if given is not None:
             given = column_name(given)
@@ -121,7 +121,7 @@ class Table:
         return next((by_lower[name] for name in names if name in by_lower), None)
 
     def missing_column(self, what: str, option: str) -> DataError:
-        """The error of a table that has no column that is clearly what is needed."""
+        """The error for a table without a column that is clearly the one needed."""
         return DataError(
             f"The table {self.path} has no column that is clearly the {what}.",
             hint=f"Say which with --set dataset.{option}=NAME; "
@@ -134,7 +134,7 @@ def open_table(options: TableOptions, dataset: str) -> Table:
     """The table that a data set's options name.
 
     Args:
-        dataset: its name, for messages.
+        dataset: the data set's name, for messages.
 
     Raises:
         DataError: none is named, or it cannot be read.

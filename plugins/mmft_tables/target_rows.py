@@ -14,11 +14,11 @@ from mmft_tables.class_targets import label_fault
 
 
 class TargetRows(Split):
-    """Rows with targets. One without stays in, so that the check can report it.
+    """Rows with targets. A row without one is kept, so that the check can report it.
 
     Attributes:
         targets: (n,) strings, or (n,) indices into `classes`, or None.
-        target_noun: what a target that is a text is called.
+        target_noun: what messages call a target that is a text.
     """
 
     targets: pa.ChunkedArray | Indices | None

@@ -1,4 +1,4 @@
-"""Opening the files of tables as text: unpacked, decoded, and refused where they are no text."""
+"""Opening the files of tables as text: unpacked, decoded, and refused if they are not text."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _OTHERS = (
     (b"PAR1", "a Parquet file", "Name it .parquet."),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", "Save it as .xlsx or as CSV."),
 )
-"""What a file begins with that is no text."""
+"""How files begin that are not text, what they are, and what to do."""
 
 
 @contextlib.contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a text file, unpacked if it ends in .gz, with line ends as they are.
+    """Open a text file, unpacked if its name ends in .gz, with line ends as they are.
 
-    It is UTF-8, or UTF-16 or UTF-32 where its first bytes say so.
+    Its encoding is UTF-8, or UTF-16 or UTF-32 if its first bytes say so.
 
     Raises:
-        DataError: it cannot be read, is no text, or is in another encoding; names the line.
+        DataError: it cannot be read, is not text, or has another encoding; names the line.
     """
     try:
         with _open_bytes(path) as raw:
@@ -85,7 +85,7 @@ def _encoding(head: bytes) -> str:
 
 
 def _not_decodable(path: Path, error: UnicodeDecodeError) -> DataError:
-    """The first line that cannot be decoded."""
+    """The error for a file that cannot be decoded; names the line."""
     if not error.encoding.startswith("utf-8"):
         return DataError(
             f"{path} cannot be decoded as {error.encoding}: {error.reason}.",

@@ -1,4 +1,4 @@
-"""From Python values to columns of Arrow: their types, and memory-mapping what is large."""
+"""From Python values to columns of Arrow: their types, and memory-mapping of large ones."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BATCH = 2000
 """Rows that are converted at a time."""
 
 _IN_MEMORY = 64 << 20
-"""Bytes that a table has in memory at most; a larger one goes to a temporary file."""
+"""The most bytes that a table has in memory; a larger one goes to a temporary file."""
 
 _EXACT = 2**53
-"""Up to here floats hold every whole number."""
+"""Floats hold every whole number up to this."""
 
 _JSON = pa.list_(pa.string(), 1)
-"""For nested values that have no type in common: a list of their JSON alone."""
+"""For nested values without a common type: each a list of one text, its JSON."""
 
 
 def type_of(values: Sequence[Any]) -> pa.DataType:
@@ -51,7 +51,7 @@ def type_of(values: Sequence[Any]) -> pa.DataType:
 
 
 def common_type(types: Sequence[pa.DataType]) -> pa.DataType:
-    """The type of a column whose batches have these types."""
+    """The type of a column, from the types of its batches."""
     found = reduce(_joined, types, pa.null())
     return pa.string() if pa.types.is_null(found) else found
 
@@ -91,9 +91,9 @@ def as_text(value: Any) -> str:
 
 
 class Spool:
-    """Collects the batches of a table, in memory or, of a large one, in a temporary file.
+    """Collects the batches of a table, in memory or, if it is large, in a temporary file.
 
-    A context, at whose end that file is gone; what was read from it stays readable.
+    A context, at whose end the file is removed; what was read from it stays readable.
     """
 
     def __init__(self, types: Mapping[str, pa.DataType]) -> None:

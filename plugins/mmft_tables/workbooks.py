@@ -18,24 +18,24 @@ from mmft_tables.json_rows import read_records
 
 
 def read_workbook(path: Path, sheet: str | None = None) -> Read:
-    """Read one sheet, the first row that is not empty being its header.
+    """Read one sheet; its first row that is not empty is the header.
 
-    Formulas count as the values that were saved with them; errors such as #N/A as missing.
+    Formulas are read as the values that were saved with them, errors such as #N/A as missing.
 
     Args:
         sheet: its name; None for the first that is not hidden.
 
     Raises:
-        DataError: this is no workbook, or has no such sheet.
+        DataError: the file is not a workbook, or has no such sheet.
         MissingExtraError: openpyxl is not installed.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of styles and the like, which are not read.
+            warnings.simplefilter("ignore")  # About styles and other things that are not read.
             rows, notes = _rows(path, sheet)
     except MmftError:
         raise
-    except Exception as error:  # Of zip, XML and openpyxl itself.
+    except Exception as error:  # From zip, XML or openpyxl itself.
         raise DataError(
             f"{path} is not an Excel workbook that can be read: {first_line(error)}.",
             hint="Save it again as .xlsx, or as CSV.",
@@ -57,7 +57,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> Read:
 
 
 def _rows(path: Path, sheet: str | None) -> tuple[list[Sequence[Any]], list[str]]:
-    """The cells of a sheet, and which of several it is."""
+    """The cells of a sheet, and a note which of several it is."""
     try:
         import openpyxl
     except ImportError:
@@ -97,5 +97,5 @@ def _cells(sheet: Any) -> Iterator[Sequence[Any]]:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell whose text is empty is missing."""
+    """A cell; one with an empty text is missing."""
     return None if isinstance(cell, str) and not cell.strip() else cell

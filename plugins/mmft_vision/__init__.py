@@ -7,7 +7,7 @@ from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
 _CONVOLUTIONS: dict[str, Any] = {"from_scratch": {"engine.lr": 1e-3}}
-"""With the engine's default they learn too slowly in short runs from random weights."""
+"""From random weights, they learn too slowly in short runs with the engine's default."""
 _MOBILE: dict[str, Any] = {"from_scratch": {"engine.lr": 3e-3}}
 """MobileNetV3 learns even more slowly; docs/results.md has the comparison."""
 _TRANSFORMER: dict[str, Any] = {"defaults": {"engine.lr": 1e-4}}
@@ -33,10 +33,10 @@ _BACKBONES = {
 """The summary of each network, and the settings that its spec recommends."""
 
 _SMALL = {"backbone.image_size": 32, "engine.epochs": 15}
-"""For data sets of small pictures: the published size of 224 would only blow them up."""
+"""For data sets of small pictures, which the published size of 224 would only enlarge."""
 
 _OPTIONS = {"emnist": "EmnistOptions"}
-"""Of data sets that have others than all published ones."""
+"""The options of published data sets that have more than the common ones."""
 
 _PUBLISHED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mnist": (

@@ -1,8 +1,8 @@
-"""Attention whose projections are layers that are called, so that adapters on them take part.
+"""Attention that calls the layers of its projections, so that adapters on them have an effect.
 
 torchvision's Vision Transformer and Swin read the weights of their projections and compute with
-them elsewhere: what is put on such a layer is passed by. These modules compute the same from the
-same parameters under the same names in the state dict.
+them elsewhere, so an adapter on such a layer would be ignored. These modules compute the same, with
+the same parameters under the same names in the state dict.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SelfAttention(nn.Module):
         self.register_load_state_dict_pre_hook(_from_published_names)  # type: ignore[no-untyped-call]
 
     def forward(self, query: Tensor, *_: Tensor, need_weights: bool = False) -> tuple[Tensor, None]:
-        """Attend (B, T, D) to itself; called as torch's module is, with the same tensor thrice."""
+        """Attend (B, T, D) to itself; like torch's module, with the same tensor three times."""
         size, length, width = query.shape
         packed = self.in_proj(query).view(size, length, 3, self.heads, -1)
         q, k, v = packed.permute(2, 0, 3, 1, 4).unbind()
@@ -39,7 +39,7 @@ class SelfAttention(nn.Module):
 
 
 _NAMES = (("in_proj.weight", "in_proj_weight"), ("in_proj.bias", "in_proj_bias"))
-"""Of a parameter here, and in torch's module and all published weights."""
+"""The names of parameters here, and in torch's module and published weights."""
 
 
 def _to_published_names(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
@@ -63,7 +63,7 @@ class WindowAttention(ShiftedWindowAttention):  # type: ignore[misc]
         (rows, columns), shift = self.window_size, list(self.shift_size)
         x = F.pad(x, (0, 0, 0, -width % columns, 0, -height % rows))
         padded = x.shape[1:3]
-        # Where one window holds the whole map there is nothing to shift.
+        # If one window holds the whole map, there is nothing to shift.
         shift = [0 if w >= p else s for s, w, p in zip(shift, (rows, columns), padded, strict=True)]
         windows = _divide(torch.roll(x, (-shift[0], -shift[1]), (1, 2)), rows, columns)
         bias = self.get_relative_position_bias()
@@ -91,7 +91,7 @@ def _divide(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _mask(x: Tensor, shift: list[int], rows: int, columns: int) -> Tensor:
-    """Keep apart what only the shift has brought into one window: (windows, 1, T, T)."""
+    """A mask (windows, 1, T, T) between positions that only the shift brought into one window."""
     height, width = x.shape[1:3]
     down = torch.arange(height, device=x.device)
     right = torch.arange(width, device=x.device)
@@ -103,7 +103,7 @@ def _mask(x: Tensor, shift: list[int], rows: int, columns: int) -> Tensor:
 
 
 def call_projections(network: nn.Module) -> None:
-    """Put `SelfAttention` in the place of torch's module, with the parameters that are there."""
+    """Replace torch's attention by `SelfAttention`, with the same parameters."""
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.MultiheadAttention):
             parent, _, child = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""How training pictures are changed where the user does not say."""
+"""How training pictures are augmented if the user does not say."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIDES = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 
 def chosen(options: O, context: BackboneContext, loaded: LoadedWeights) -> O:
-    """The options with what is unset decided by the data, the weights and the epochs."""
+    """The options; those that are unset follow from the data, the weights and the epochs."""
     if options.augment == "auto":
         few = context.epochs is not None and context.epochs < _FEW_EPOCHS
         options = replace(options, augment="none" if few and loaded.source == "random" else "light")
@@ -31,10 +31,10 @@ def chosen(options: O, context: BackboneContext, loaded: LoadedWeights) -> O:
 
 
 def may_be_mirrored(classes: Sequence[str]) -> bool:
-    """Tell by the names of the classes whether training pictures may be mirrored at random.
+    """Whether training pictures may be mirrored at random, judged by the names of the classes.
 
-    They may not where most classes are named by a number or by a single letter or sign, as digits
-    and characters are, or where two names differ in "left" and "right" alone.
+    They may not if most classes are named by a number or a single character, like digits and
+    letters, or if two names differ only in "left" and "right".
     """
     if not classes:
         return True

@@ -26,15 +26,15 @@ from mmft_vision.recomputed import recompute
 
 @dataclass(frozen=True)
 class Recipe:
-    """What has to be known of a family of networks.
+    """What has to be known about a family of networks.
 
     Attributes:
         head: names of the submodules that only serve the published classifier.
-        layers: the rest in depth order; each entry lists what makes up one layer.
+        layers: the rest in order of depth; each entry lists the modules of one layer.
         tokens: runs the network up to (pooled (B, D), sequence (B, T, D)).
-        blocks: names of the sequences that hold its blocks.
+        blocks: names of the sequences that hold the blocks.
         sized: whether the network is built for one picture size.
-        arguments: of torchvision's builder.
+        arguments: for torchvision's builder.
     """
 
     head: tuple[str, ...]
@@ -57,7 +57,7 @@ class TorchvisionBackbone(ImageBackbone):
         context: BackboneContext,
     ) -> None:
         """Args:
-        name: of the network, as torchvision has it.
+        name: torchvision's name of the network.
         """
         for head in recipe.head:
             parent, _, child = head.rpartition(".")
@@ -149,7 +149,7 @@ SWIN = Recipe(
 
 
 def _width(body: nn.Module) -> int:
-    """The width of the features: what the removed classifier took in."""
+    """The width of the features: the input of the removed classifier."""
     for module in reversed(list(body.modules())):
         if isinstance(module, nn.Conv2d):
             return module.out_channels
@@ -176,7 +176,7 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
 
 
 def _code(name: str, recipe: Recipe, loaded: LoadedWeights, size: int) -> str:
-    """Python that makes a network with its weights; empty for those that others cannot load."""
+    """Python code that makes the network with its weights; empty if others cannot load these."""
     imports, after = ["from torchvision.models import get_model"], []
     arguments = repr(name)
     if recipe.sized and size != 224:

@@ -1,6 +1,6 @@
 """CIFAR's batches, in their archive as it is published or unpacked (Krizhevsky, 2009).
 
-They are pickles. What is not an array, a text, a number, a list or a dictionary is refused, so that
+They are pickles. Anything but arrays, texts, numbers, lists and dictionaries is refused, so that
 nothing in them is executed.
 """
 
@@ -23,10 +23,10 @@ def read_cifar(root: Path, kind: Any) -> Arrays:
     """Read a CIFAR.
 
     Args:
-        kind: torchvision's class of it, which knows its files and their checksums.
+        kind: torchvision's class, which knows the files and their checksums.
 
     Raises:
-        AbsentError: it is not there, or its unpacked files are not those that are published.
+        AbsentError: it is not there, or its unpacked files are not the published ones.
         ValueError: it is damaged.
         OSError, EOFError, zlib.error, tarfile.TarError: it cannot be read, or unpacked.
     """
@@ -77,9 +77,9 @@ def _part(batches: list[bytes]) -> ArraySplit:
 
 
 class _Bytes:
-    """What stands in a pickle for an array of bytes.
+    """Takes the place of an array of bytes in a pickle.
 
-    numpy itself would make arrays of objects at any address that a pickle states.
+    numpy itself would make arrays of objects, at any address that the pickle gives.
     """
 
     array: np.ndarray[Any, np.dtype[np.uint8]]
@@ -87,17 +87,17 @@ class _Bytes:
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, by_columns, content = state
         if not isinstance(kind, _Kind) or not isinstance(content, bytes | str):
-            raise pickle.UnpicklingError("it holds an array of something else than bytes")
+            raise pickle.UnpicklingError("it holds an array of something other than bytes")
         raw = content.encode("latin1") if isinstance(content, str) else content
         order: Any = "F" if by_columns else "C"
         self.array = np.frombuffer(raw, np.uint8).reshape(shape, order=order)
 
 
 class _Kind:
-    """What stands for the type of an array's elements."""
+    """Takes the place of the type of an array's elements."""
 
     def __setstate__(self, state: Any) -> None:
-        """Order of bytes and the like, of which bytes have none."""
+        """Ignore the byte order and similar properties, which bytes do not have."""
 
 
 def _reconstruct(*_: Any) -> _Bytes:
@@ -137,7 +137,7 @@ class _Plain(pickle.Unpickler):
 def _loaded(content: bytes) -> dict[str, Any]:
     try:
         found = _Plain(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # Whatever comes of bytes of any content.
+    except Exception as error:  # Arbitrary bytes may raise anything.
         raise ValueError(f"a batch cannot be read: {error}") from None
     if not isinstance(found, dict):
         raise ValueError("a batch is not a dictionary")

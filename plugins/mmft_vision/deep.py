@@ -1,6 +1,6 @@
-"""The values of pictures whose channels are not unsigned numbers of 8 bits.
+"""The values of pictures whose channels are not unsigned 8-bit numbers.
 
-Pillow reads one such channel as it is, but of several channels of 16 bits only the upper byte.
+Pillow reads one such channel as it is, but only the upper bytes of several channels of 16 bits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _BITS, _PLANES, _SAMPLE_FORMAT, _PHOTOMETRIC = 258, 284, 339, 262
 _SIGNED, _WHITE_IS_ZERO = 2, 0
 _GDAL_NODATA = 42113
-"""A text: the value of pixels that hold nothing, as GDAL writes it."""
+"""The tag of GDAL's text with the value of pixels that hold no data."""
 
 _UPRIGHT: Mapping[int, Callable[[Values], Values]] = {
     2: lambda v: v[:, ::-1],
@@ -34,11 +34,11 @@ _UPRIGHT: Mapping[int, Callable[[Values], Values]] = {
     7: lambda v: v[::-1, ::-1].swapaxes(0, 1),
     8: lambda v: np.rot90(v),
 }
-"""By the orientation that EXIF gives."""
+"""How to turn a picture upright, by its EXIF orientation."""
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether a picture, opened and not decoded, holds other than unsigned numbers of 8 bits."""
+    """Whether a picture, opened but not decoded, holds anything but unsigned 8-bit numbers."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_hidden(image)
 
 
@@ -57,12 +57,12 @@ def values(image: Image.Image) -> Values:
 
 
 def is_no_data(image: Image.Image, found: Values) -> Values:
-    """Which of the values of a picture stand for no data, as its TIFF says: boolean, as `found`."""
+    """Which values stand for no data, as the TIFF says: boolean, of the shape of `found`."""
     marks: Values = np.zeros(found.shape, dtype=bool)
     given = getattr(image, "tag_v2", {}).get(_GDAL_NODATA)
     try:
         mark = float(str(given).strip("\0 "))
-    except ValueError:  # There is none, or it is no number.
+    except ValueError:  # There is none, or it is not a number.
         return marks
     if _is_inverted(image):
         mark = np.iinfo(np.uint16).max - mark
@@ -73,15 +73,15 @@ def is_no_data(image: Image.Image, found: Values) -> Values:
 
 
 def _is_inverted(image: Image.Image) -> bool:
-    """Whether 0 is white in a file of 16 bits, whose values `values` turns round."""
+    """Whether 0 is white in a 16-bit file; `values` inverts these."""
     return image.mode.startswith("I;16") and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def decode(image: Image.Image) -> None:
     """Decode a picture.
 
-    Pillow maps files of uncompressed TIFFs into memory by the sides of the upright picture, which
-    tears those that lie on a side. It does so with files that have a name.
+    Pillow memory-maps uncompressed TIFFs with the width and height of the upright picture, which
+    garbles those that lie on their side. It does so only with files that have a name.
     """
     name = getattr(image, "filename", "")
     if image.format != "TIFF" or not name:
@@ -95,7 +95,7 @@ def decode(image: Image.Image) -> None:
 
 
 def _is_hidden(image: Image.Image) -> bool:
-    """Whether Pillow would decode a deep picture as one of 8 bits."""
+    """Whether it is a deep picture that Pillow would decode to 8 bits."""
     if image.format == "TIFF" and image.mode == "L":
         return _tag(image, _SAMPLE_FORMAT) == _SIGNED
     if not isinstance(image, ImageFile) or not image.tile:
@@ -109,12 +109,12 @@ def _is_hidden(image: Image.Image) -> bool:
 
 
 def _arguments(image: ImageFile) -> Any:
-    """What Pillow's decoder is given; for some, the first says how pixels are laid out."""
+    """The arguments of Pillow's decoder; for some, the first says how pixels are laid out."""
     return image.tile[0].args
 
 
 def _tag(image: Image.Image, tag: int) -> int:
-    """A tag of a TIFF, of its first channel; all that are asked for are 1 where they are absent."""
+    """A tag of a TIFF, for its first channel; 1, the default of all that are read here, if none."""
     found = image.tag_v2.get(tag, 1)  # type: ignore[attr-defined]
     return int(found[0] if isinstance(found, tuple) else found)
 
@@ -126,7 +126,7 @@ def _of_one_channel(image: Image.Image) -> Values:
         array = array.astype(np.uint16)  # Pillow scales them to 16 bits by the file's maximum.
     if image.format != "TIFF":
         return _upright(array, image)
-    # Pillow has turned it.
+    # Pillow has turned it upright.
     if image.mode == "L":
         return array.view(np.int8)
     if image.mode == "I" and _tag(image, _BITS) == 32 and _tag(image, _SAMPLE_FORMAT) != _SIGNED:
@@ -142,7 +142,7 @@ def _upright(array: Values, image: Image.Image) -> Values:
 
 
 def _content(image: ImageFile) -> bytes:
-    """All of the file, which stays where it was for Pillow to go on."""
+    """All of the file, whose position is restored for Pillow."""
     assert image.fp is not None
     place = image.fp.tell()
     image.fp.seek(0)
@@ -154,7 +154,7 @@ def _content(image: ImageFile) -> bytes:
 def _of_png(image: ImageFile, content: bytes) -> Values:
     data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     decoded = decode_image(data, ImageReadMode.UNCHANGED)
-    # Pillow decodes a PNG to tell which way is up, and then the picture itself would count as read.
+    # Another object, because Pillow decodes a PNG to find its orientation.
     return _upright(decoded.permute(1, 2, 0).numpy(), Image.open(io.BytesIO(content)))
 
 
@@ -166,7 +166,7 @@ def _of_ppm(image: ImageFile, content: bytes) -> Values:
 
 
 def _of_tiff(image: ImageFile, content: bytes) -> Values:
-    """Decode it twice: Pillow takes either byte of a value, as it is told how they are ordered."""
+    """Decode it twice: Pillow takes one byte or the other, depending on the order it is told."""
     if _tag(image, _PLANES) != 1:
         raise ValueError("TIFFs with a plane for each channel of 16 bits are not read")
     order = _arguments(image)[0][-1]

@@ -17,7 +17,7 @@ class Pictures(Split):
     """Pictures in memory.
 
     Args:
-        name: for the ids of samples: "digits[17]".
+        name: begins the ids of samples: "digits[17]".
         images: (n, H, W) or (n, H, W, 3) uint8.
         labels: (n,) indices into `classes`.
     """
@@ -49,7 +49,7 @@ class Pictures(Split):
         return Origin((image, self.target(index)), inputs=image)
 
     def check(self, index: int) -> None:
-        """Pictures in memory are sound."""
+        """Do nothing: pictures in memory are sound."""
 
 
 def build(options: SplitOptions, context: DatasetContext) -> Dataset:

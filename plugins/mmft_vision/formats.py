@@ -1,4 +1,4 @@
-"""Formats of image files: those that are read, and what to do with files of the others."""
+"""Formats of image files: those that are read, and what to do with files of other formats."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SUFFIXES = (
 )  # fmt: skip
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""What is decoded, whatever a file's suffix says. PIL's other formats stay shut to data that
-nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
+"""Formats that are decoded, whatever a file's suffix says. Untrusted data cannot reach PIL's other
+ones: EPS, for example, is a program that PIL would have Ghostscript run."""
 
 _RAW = (
     "it is camera raw, which is not read: convert it to JPEG, PNG or TIFF, with rawpy for example"
@@ -54,14 +54,14 @@ _SIGNATURE = re.compile(
     rb"|P[1-6]\s+(#|\d+\s)|P[Ff]\n\d|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
     re.DOTALL,
 )
-"""How files of most of these formats begin."""
+"""How files of most of these formats begin; AVIF and HEIC have brands."""
 
 
 def open_file(file: File) -> Image.Image:
     """Open a picture by its content.
 
     Raises:
-        UnidentifiedImageError: it is of no format that is read with what is installed.
+        UnidentifiedImageError: its format cannot be read with what is installed.
         OSError and anything else that PIL raises.
     """
     try:
@@ -78,7 +78,7 @@ def _source(file: File) -> Path | BinaryIO:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The names of those that Pillow decodes as it is installed."""
+    """The formats that the installed Pillow decodes."""
     _silence()
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
@@ -86,7 +86,7 @@ def _formats() -> tuple[str, ...]:
 
 @cache
 def _reads_heif() -> bool:
-    """Whether HEIC can be read; if so, teach PIL how. Only when one comes, for it takes a while."""
+    """Whether HEIC can be read; if so, PIL learns it. Called only for HEIC, as it takes a while."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -96,7 +96,7 @@ def _reads_heif() -> bool:
 
 
 def is_image(head: bytes) -> bool:
-    """Whether a file that begins so is of a format that may be read."""
+    """Whether a file that begins with these bytes has a format that may be read."""
     return _SIGNATURE.match(head) is not None or _is_avif(head) or _is_heif(head)
 
 
@@ -116,18 +116,18 @@ def _is_heif(head: bytes) -> bool:
 
 
 def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
-    """Whether a file is of ISO's base format for media, and says that it holds one of these."""
+    """Whether a file has the ISO base media format, with one of these brands."""
     return head[4:8] == b"ftyp" and any(brand in head[8:64] for brand in brands)
 
 
 def not_read(name: str) -> str | None:
-    """Why a file of this name is not read, told by its suffix; None if it may be."""
+    """Why a file of this name is not read, judged by its suffix; None if it may be read."""
     name = name.lower()
     return next((why for suffix, why in UNREAD.items() if name.endswith(suffix)), None)
 
 
 def what_it_is(head: bytes) -> str:
-    """Why a file that begins so cannot be identified."""
+    """Why a file that begins with these bytes cannot be identified."""
     if not head:
         return "the file is empty"
     if _is_avif(head) and "AVIF" not in _formats():
@@ -136,16 +136,16 @@ def what_it_is(head: bytes) -> str:
         return unread_without("HEIC", "heic")
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return (
-            "it is a TIFF that is damaged or holds pixels of a kind that is not read: 8 or 16 bits "
-            "a channel are, and one channel of 32-bit integers or floats"
+            "it is a TIFF that is damaged, or whose pixels cannot be read: they need 8 or 16 bits "
+            "per channel, or one channel of 32-bit integers or floats"
         )
     return "it is not an image that can be decoded"
 
 
 def _silence() -> None:
-    """Keep libtiff and PIL's log from stderr: they name no file, and errors are raised as well."""
+    """Keep libtiff and PIL's log from stderr: they name no file, and errors are raised anyway."""
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    with contextlib.suppress(OSError, AttributeError):  # Where libtiff is not a shared library.
+    with contextlib.suppress(OSError, AttributeError):  # If libtiff is not a shared library.
         library = ctypes.CDLL(_imaging.__file__)
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
             getattr(library, name)(None)

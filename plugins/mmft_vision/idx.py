@@ -1,6 +1,6 @@
-"""Files as MNIST has them, packed or not (LeCun, Cortes and Burges, 1998), and those of EMNIST.
+"""Files of MNIST's format, packed or not (LeCun, Cortes and Burges, 1998), and EMNIST's.
 
-EMNIST (Cohen et al., 2017) comes as a zip of several data sets, whose pictures lie on their side.
+EMNIST (Cohen et al., 2017) is a zip of several data sets, whose pictures lie on their side.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from mmft_vision.read_arrays import AbsentError, Arrays, ArraySplit
 _FILES = {"train": "train", "test": "t10k"}
 _CONTENTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 _BYTES = 0x08
-"""The type of the elements, as the third byte of a file has it: unsigned bytes."""
+"""The third byte of a file, which states the type of the elements: unsigned bytes."""
 
 Published = Mapping[str, tuple[str, str]]
-"""By the MD5 checksum of a packed file: which data set it is of, and its name."""
+"""The data set and the name of each packed file, by its MD5 checksum."""
 
 
 def read_idx(folder: Path, name: str, classes: tuple[str, ...], published: Published) -> Arrays:
     """Read the four files of a data set like MNIST.
 
     Args:
-        published: all that are known, this data set's among them.
+        published: the files of all such data sets, this one's included.
 
     Raises:
         AbsentError: a file is not there.
@@ -50,15 +50,15 @@ def read_idx(folder: Path, name: str, classes: tuple[str, ...], published: Publi
 
 
 def read_emnist(folder: Path, variant: str, classes: tuple[str, ...], kind: Any) -> Arrays:
-    """Read one of the data sets of EMNIST; the pictures come upright.
+    """Read one of the data sets of EMNIST, with its pictures upright.
 
     Args:
         variant: "balanced", "letters", ...
-        classes: of which the labels are indices, from 0.
-        kind: torchvision's class of it, which knows the archive's checksum.
+        classes: their names, by label.
+        kind: torchvision's class, which knows the archive's checksum.
 
     Raises:
-        AbsentError: a file is not there, and no archive.
+        AbsentError: a file is not there, nor is the archive.
         ValueError: one is damaged.
         OSError, EOFError, zlib.error, zipfile.BadZipFile: one cannot be read, or unpacked.
     """
@@ -85,7 +85,7 @@ def read_emnist(folder: Path, variant: str, classes: tuple[str, ...], kind: Any)
 
 @dataclass(frozen=True)
 class _Packed:
-    """A file, or a part of one: what opens it, and what messages call it."""
+    """A file or a member of an archive, with what opens it and what messages call it."""
 
     path: Path
     name: str
@@ -102,7 +102,7 @@ def _member(archive: Path, name: str) -> _Packed:
     Raises:
         AbsentError: there is no archive.
         ValueError: it does not hold the file.
-        DataError: the file is out of all proportion to the archive.
+        DataError: the file would be far too large for such an archive.
         zipfile.BadZipFile: it is damaged.
     """
     if not archive.is_file():
@@ -118,7 +118,7 @@ def _member(archive: Path, name: str) -> _Packed:
 
 
 def _file(folder: Path, name: str) -> Path:
-    """A file, packed or not; some publish them with a dot before "idx".
+    """A file, packed or not; some copies have a dot before "idx".
 
     Raises:
         AbsentError: it is not there.
@@ -140,18 +140,17 @@ def _array(file: _Packed, dimensions: int) -> np.ndarray[Any, np.dtype[np.uint8]
         content = stream.read()
     start = 4 * (dimensions + 1)
     if len(content) < start or content[:4] != bytes((0, 0, _BYTES, dimensions)):
-        raise ValueError(f"{file.name} does not begin as such a file does")
+        raise ValueError(f"{file.name} does not begin like such a file")
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) - start != math.prod(shape):
         raise ValueError(
-            f"{file.name} promises {math.prod(shape):,} bytes, and {len(content) - start:,} are "
-            "there"
+            f"{file.name} announces {math.prod(shape):,} bytes, but has {len(content) - start:,}"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _strange(file: Path, name: str, published: Published) -> Iterator[str]:
-    """Say that a packed file is another than is published.
+    """A note if a packed file is not the published one.
 
     Raises:
         ValueError: it is of another data set, whose files have the same names.

@@ -1,4 +1,4 @@
-"""A network for pictures as a backbone, whatever it is made of."""
+"""Any network for pictures as a backbone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageBackbone(ModuleBackbone):
     """Decoding, augmentation, normalization and pooling around a network.
 
     `processor` is an `ImageProcessor`, so pictures of any format and depth are read, shown and
-    checked as for the built-in networks.
+    checked as for built-in networks.
     """
 
     processor: ImageProcessor
@@ -44,14 +44,14 @@ class ImageBackbone(ModuleBackbone):
         """Args:
         body: takes normalized pixels (B, 3, S, S) and returns a map (B, D, H, W), a sequence
             (B, T, D), pooled features (B, D), or `Features`.
-        options: of the processor.
+        options: the processor's options.
         size: S; by default `ImageBackboneOptions.image_size`.
-        width: D; by default the body encodes a black picture, which tells.
+        width: D; by default it is found by encoding a black picture.
         colours: mean and standard deviation of the three colours, by which pixels from 0 to 1
             are normalized.
         crop, interpolation: see `ImageProcessor`.
-        loaded: what `context.weights.load(body, published=...)` returned. By default no weights
-            are published, and those are loaded that the user names.
+        loaded: what `context.weights.load(body, published=...)` returned. By default there are no
+            published weights, and those that the user names are loaded.
         """
         super().__init__(body.to(memory_format=torch.channels_last))
         if size is None:

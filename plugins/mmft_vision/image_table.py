@@ -1,4 +1,4 @@
-"""A table with a column of images, as paths or as their content, and one of labels."""
+"""A table with a column of images, as paths or as content, and a column of labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _IMAGE_NAMES = ("image", "image_path", "path", "filepath", "file", "file_name", 
 class ImageRows(TargetRows):
     """The pictures of a table's rows.
 
-    A row without picture or label stays in, so that the check can report it by its number.
+    A row without a picture or label is kept, so that the check can report it by its number.
 
     Args:
         row_id: what messages call a row, by its index; see `Table.row_id`.
@@ -110,7 +110,7 @@ def describe(options: ImageTableOptions, context: DatasetContext) -> list[str]:
 
 
 def _classes(table: Table, column: str | None, context: DatasetContext) -> Targets:
-    """The class of each row; none where inputs alone are asked for."""
+    """The class of each row; none if only inputs are wanted."""
     if context.target == "none":
         none = np.zeros(len(table), dtype=np.int64)
         return Targets(None, none)

@@ -28,8 +28,8 @@ def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
     """ImageNet-1k from existing files; its validation set serves as the test split.
 
     Raises:
-        DataError: the files are not there, or their extraction was cut short. ImageNet may only
-            be had from its authors.
+        DataError: the files are not there, or their extraction was cut short. ImageNet is only
+            available from its authors.
     """
     root = user_path(options.root)
     names = _prepare(root)
@@ -41,7 +41,7 @@ def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
     splits, notes = set_aside(train, train.labels, {"val": options.val}, context.seed)
     for (split, whole), files in zip(_WHOLE.items(), (train, test), strict=True):
         if len(files) != whole:
-            notes.append(f"{split}/ holds {len(files):,} pictures; all of ImageNet's are {whole:,}")
+            notes.append(f"{split}/ holds {len(files):,} pictures; the whole has {whole:,}")
     return Dataset(
         info=DatasetInfo(
             name="imagenet",
@@ -55,7 +55,7 @@ def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
 
 
 def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
-    """Extract the archives whose contents are not there yet; give the names of each WordNet id."""
+    """Extract the archives that are not extracted yet; return the names of each WordNet id."""
     try:
         if not (root / imagenet.META_FILE).is_file():
             imagenet.parse_devkit_archive(root)
@@ -68,7 +68,7 @@ def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
                 _extract(root, split, extract)
     except MmftError:
         raise
-    except Exception as error:  # Whatever comes of archives that were cut short.
+    except Exception as error:  # Truncated archives may raise anything.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"ImageNet is not in {root}, or incomplete: {reason}",
@@ -81,7 +81,7 @@ def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def _extract(root: Path, split: str, extract: Callable[..., None]) -> None:
-    """Extract an archive, whose checksum torchvision knows, as a whole or not at all."""
+    """Extract an archive, whose checksum torchvision knows, completely or not at all."""
     archive = root / imagenet.ARCHIVE_META[split][0]
     if archive.is_file():
         need_room(archive, archive.stat().st_size, root)
@@ -95,8 +95,8 @@ def _extract(root: Path, split: str, extract: Callable[..., None]) -> None:
 
 
 def _refuse_half_extracted(folder: Path) -> None:
-    """The archive of train/ holds one of each class, and each goes once it is extracted. Another
-    program may have left some."""
+    """Refuse a folder that another program extracted in part. The archive of train/ holds an
+    archive for each class, which is removed once it is extracted."""
     left = sorted(folder.glob("*.tar"))
     if left:
         raise DataError(
@@ -106,6 +106,6 @@ def _refuse_half_extracted(folder: Path) -> None:
 
 
 def _distinct(names: Mapping[str, str]) -> dict[str, str]:
-    """Add the WordNet id to names that two have: there is a crane that flies and one that lifts."""
+    """Add the WordNet id to names that two classes share: a crane may be a bird or a machine."""
     times = Counter(names.values())
     return {wnid: f"{n} ({wnid})" if times[n] > 1 else n for wnid, n in names.items()}

@@ -1,4 +1,4 @@
-"""Image files: opening them, and knowing whether they are sound."""
+"""Image files: opening and checking them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_image(file: File, sample_id: str) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
-        SampleError: there is no such file, it is not an image, or too large to be decoded safely.
+        SampleError: the file does not exist, is not an image, or is too large to decode safely.
     """
     reason = not_read(str(file))
     if reason is not None and not (isinstance(file, Path) and not file.is_file()):
@@ -32,8 +32,8 @@ def open_image(file: File, sample_id: str) -> Image.Image:
         raise
     except Exception as error:  # Decoders raise anything on bytes that they did not expect.
         raise SampleError(sample_id, _reason(file, error)) from None
-    # PIL only warns at this size. Making an error of a warning is for the whole process, and not
-    # safe among threads.
+    # PIL only warns at this size. A filter that raises warnings as errors would apply to the whole
+    # process, and is not safe with threads.
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         image.close()
@@ -46,9 +46,9 @@ def open_image(file: File, sample_id: str) -> Image.Image:
 
 
 def check_image(file: File, sample_id: str) -> None:
-    """Decode an image as far as is needed to know that it is whole.
+    """Decode an image as far as needed to know that it is complete.
 
-    A JPEG is decoded at an eighth of its size, which reads all of the file for a part of the work.
+    A JPEG is decoded at an eighth of its size, which reads the whole file for less work.
 
     Raises:
         SampleError: it is missing, not an image, too large, or damaged.
@@ -59,15 +59,15 @@ def check_image(file: File, sample_id: str) -> None:
                 remark_frames(image)
                 image.draft("RGB", (1, 1))
                 image.load()
-                image.getexif()  # Which way is up.
+                image.getexif()  # Its orientation.
         except Exception as error:
             raise SampleError(sample_id, _reason(file, error)) from None
 
 
 def remark_frames(image: Image.Image) -> None:
-    """Remark that there is more in a file than its first picture."""
-    # The further pictures of an MPO, by which cameras add depth or a preview to a JPEG, are meant
-    # to be passed over.
+    """Remark if there is more in a file than its first picture."""
+    # The other pictures of an MPO, with which cameras add depth or a preview to a JPEG, are meant
+    # to be skipped.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         remark("several frames or pages, of which only the first is read")
 
@@ -90,12 +90,12 @@ def _reason(file: File, error: Exception) -> str:
 def _head(file: File) -> bytes:
     try:
         return head_of(file)
-    except OSError:  # It vanished since.
+    except OSError:  # It has vanished since.
         return b"?"
 
 
 def opens(file: File) -> bool:
-    """Whether a file is one that `open_image` opens."""
+    """Whether `open_image` opens this file."""
     try:
         open_image(file, "").close()
     except SampleError:
@@ -104,7 +104,7 @@ def opens(file: File) -> bool:
 
 
 class ImageFiles(LabelledFiles):
-    """Image files with a class each."""
+    """Image files, each with a class."""
 
     def __getitem__(self, index: int) -> Sample:
         sample_id = self.sample_id(index)

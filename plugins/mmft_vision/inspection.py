@@ -18,19 +18,19 @@ from mmft_vision.pixel_range import colours as colours_of
 from mmft_vision.processing import ImageProcessor, any_colour, is_flat, of_values, to_rgb
 
 _SIDE = 16
-"""Of the thumbnails that are compared."""
+"""The side of the thumbnails that are compared, in pixels."""
 
 _BLANK = 2.0
-"""Standard deviation of a picture's grey values, of 255, below which there is nothing to see."""
+"""Standard deviation of a picture's grey values (0 to 255), below which there is nothing to see."""
 
 _EXTREME = 8.0
-"""Ratio of the sides of a picture of which a square crop shows little."""
+"""Ratio of a picture's sides, beyond which a square crop shows little of it."""
 
 
 class ImageInspector(Inspector):
     """Compares grey thumbnails of 16 x 16 pixels, found by their difference hash.
 
-    The hash has a bit for each two pixels that stand side by side in a thumbnail of 8 x 9.
+    The hash has one bit for each pair of pixels side by side in a thumbnail of 8 x 9.
     """
 
     unit = "pixels"
@@ -62,13 +62,13 @@ class ImageInspector(Inspector):
         if deep is not None:
             held = deep[~missing]
             blank = not held.size or bool(held.min() == held.max())
-        faults = {"blank": "shows nothing: all of it is of one colour"} if blank else {}
+        faults = {"blank": "shows nothing: all of it has one colour"} if blank else {}
         inside = None
         if deep is not None and self.pixel_range is not None:
             inside = self.pixel_range.inside(colours_of(deep)) & ~any_colour(colours_of(missing))
         if deep is not None and not blank and is_flat(image, inside):
             faults["flat"] = (
-                f"is nearly of one grey where values from {self.pixel_range} become black to white"
+                f"is nearly of one grey if values from {self.pixel_range} span black to white"
             )
         if max(width, height) > _EXTREME * min(width, height):
             faults["extreme-shape"] = f"is {width} x {height} pixels, of which a crop shows little"
@@ -82,7 +82,7 @@ class ImageInspector(Inspector):
         )
 
     def similarity(self, one: Bytes, others: Bytes) -> Floats:
-        """The correlation of the pixels, which a change of brightness or contrast leaves."""
+        """The correlation of the pixels, which does not depend on brightness or contrast."""
         return correlation(one, others)
 
     def cells(self, raw: Image.Image) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ SIDE = "Side of the square that images are resized to, in pixels."
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationOptions:
-    """How training pictures are changed, for every image backbone, other plugins' too."""
+    """How training pictures are augmented, for all image backbones, including other plugins'."""
 
     augment: Annotated[
         Literal["auto", "none", "light", "randaugment"],
@@ -40,7 +40,7 @@ class AugmentationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelOptions:
-    """How pictures of other than 8 bits are understood; see `mmft_vision.pixel_range.fitted`."""
+    """How pictures with other than 8 bits are understood; see `mmft_vision.pixel_range.fitted`."""
 
     pixel_range: Annotated[
         tuple[float, float] | None,

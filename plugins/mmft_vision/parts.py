@@ -1,4 +1,4 @@
-"""What other plugins build networks for pictures of. Options are in `mmft_vision.options`."""
+"""What other plugins need to build networks for pictures. Options are in `mmft_vision.options`."""
 
 from mmft_vision.augmentation_choice import may_be_mirrored
 from mmft_vision.image_backbone import IMAGENET, ImageBackbone

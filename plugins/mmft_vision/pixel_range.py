@@ -1,9 +1,8 @@
 """Which values of deep pictures become black and white, the same for all pictures of a model.
 
-A network takes 8 bits. A range that followed from the single picture would lose absolute
-brightness, and the range that a format allows says little: 12 bits in a file of 16 would be nearly
-black. So it is found in the training pictures, and kept with the model as an option of its
-backbone.
+A network takes 8 bits. A range from each single picture would lose absolute brightness, and the
+range that the format allows says little: 12 bits in a 16-bit file would be nearly black. So the
+range is found in the training pictures, and kept with the model as an option of its backbone.
 """
 
 from __future__ import annotations
@@ -28,23 +27,23 @@ from mmft_vision.options import PixelOptions
 P = TypeVar("P", bound=PixelOptions)
 
 _LOOKED_AT = 512
-"""So many training pictures, evenly spread, are looked at."""
+"""Training pictures that are looked at, evenly spread."""
 
 _THINNED = 4096
-"""So many values of each are kept."""
+"""Values of each that are kept."""
 
 _CENTRE = (0.001, 0.999)
-"""Quantiles that hot pixels and marks of missing values lie outside of."""
+"""Quantiles between which there are neither hot pixels nor marks of missing values."""
 
 _OUTLYING = 16
-"""So many times as wide as what lies between these quantiles is a range that outliers make, and the
-gap to a single value that marks missing or saturated pixels, however many there are."""
+"""A range this many times as wide as the one between these quantiles comes from outliers. A gap
+this many times as wide sets off a value that marks missing or saturated pixels, however many."""
 
 _LEAST_USED = 1 / 8
-"""Share of the range from 0 that values must span, or else it begins at the lowest of them."""
+"""Share of the range from 0 that values must span; otherwise it begins at the lowest value."""
 
 _DARK = 4095
-"""Values of 16 bits up to this are nearly black where 65,535 is white."""
+"""16-bit values up to this are nearly black if 65,535 is white."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,17 @@ class PixelRange:
 
     @property
     def described(self) -> str:
-        """The range in words, with the bits of values that it holds."""
+        """The range in words, with the number of bits if it is whole."""
         bits = math.log2(self.high + 1) if self.low == 0 else 0.5
         whole = f" ({bits:.0f} bits)" if bits == round(bits) and bits > 1 else ""
-        return f"values from {self}{whole} become black to white"
+        return f"values from {self}{whole} span black to white"
 
     def clipped(self, found: Values) -> float:
         """The share of values that lie outside."""
         return float(((found < self.low) | (found > self.high)).mean())
 
     def inside(self, found: Values) -> Values:
-        """The pixels (H, W) of which all colours lie within."""
+        """The pixels (H, W) whose colours all lie within the range."""
         within: Values = (found >= self.low) & (found <= self.high)
         return within if within.ndim == 2 else within.all(2)
 
@@ -77,23 +76,23 @@ class PixelRange:
         """Scale values to 0 to 255.
 
         Args:
-            missing: which of them stand for no data: they are clipped like others, and become
-                black where they are no numbers. Boolean, as `found`.
+            missing: which of them stand for no data, a boolean for each. They are clipped like
+                others, and become black if they are NaN.
 
         Raises:
-            ValueError: some are no numbers, or they cannot be meant: most lie outside.
+            ValueError: some are not numbers, or most lie outside the range, so it is the wrong one.
         """
         held = found if missing is None else found[~missing]
         check_finite(held)
         if held.size and self.clipped(held) > 0.5 and self.clipped(_between(held)) > 0.5:
             raise ValueError(
                 f"most of its values, {held.min():,.6g} to {held.max():,.6g}, lie outside of "
-                f"{self}, which become black to white (backbone.pixel_range)"
+                f"{self}, the range from black to white (backbone.pixel_range)"
             )
         if self.high >= 255 and held.size and 0 < held.max() <= 1 and found.dtype.kind == "f":
             raise ValueError(
-                f"its values are fractions from 0 to 1, where values from {self} become black to "
-                "white (backbone.pixel_range)"
+                f"its values are fractions from 0 to 1, but values from {self} span black to white "
+                "(backbone.pixel_range)"
             )
         scaled = (found.astype(np.float64) - self.low) * (255 / (self.high - self.low))
         rounded: Values = np.rint(np.nan_to_num(scaled, nan=0).clip(0, 255)).astype(np.uint8)
@@ -103,9 +102,9 @@ class PixelRange:
 def find(split: Split, modality: str) -> PixelRange | None:
     """Find the range of the deep pictures of a split; None if there are none.
 
-    From 0 to the least power of two (less one, for whole numbers) that holds them all; or from the
-    lowest to the highest value, where some are negative or all are far from 0. A few values that
-    are far off all others do not count, nor does a single such value of many pixels.
+    It goes from 0 to the least power of two (less one, for whole numbers) that holds them all; or
+    from the lowest to the highest value, if some are negative or all are far from 0. A few values
+    that are far from all others do not count, nor does one such value that many pixels have.
     """
     count = min(_LOOKED_AT, len(split))
     places = np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist()
@@ -116,13 +115,13 @@ def find(split: Split, modality: str) -> PixelRange | None:
 
 
 def fitted(given: Sequence[float] | None, context: BackboneContext) -> PixelRange | None:
-    """The range of a backbone: the one that was given, or is found in the training data.
+    """The range of a backbone: the given one, or the one found in the training data.
 
     Args:
         given: the option `pixel_range`; what is found belongs there, in `Backbone.fitted_options`.
 
     Raises:
-        ConfigError: the one that was given is none.
+        ConfigError: the given one is not a range.
     """
     if given is not None:
         low, high = given
@@ -141,10 +140,10 @@ def with_range(options: P, pixel_range: PixelRange | None) -> P | None:
 
 
 def by_type(found: Values) -> PixelRange:
-    """The range of values by their type alone, for a model that was trained without deep pictures.
+    """The range of values by their type only, for a model that was trained without deep pictures.
 
     Raises:
-        ValueError: the type does not tell, or there are none.
+        ValueError: the type does not decide it, or there are no values.
     """
     if not found.size:
         raise ValueError("it holds no data")
@@ -171,7 +170,7 @@ def check_finite(found: Values) -> None:
 
 
 class _Look(NamedTuple):
-    """What was seen of a picture: its extremes, some of its values, whether all are whole."""
+    """A picture's extremes, some of its values, and whether all are whole."""
 
     low: float
     high: float
@@ -186,7 +185,7 @@ def _look(split: Split, modality: str, index: int) -> _Look | None:
             return None
         found = colours(values(image))
         found = found[~is_no_data(image, found)]
-    except (SampleError, *UNDECODABLE):  # Of which the check of the data tells.
+    except (SampleError, *UNDECODABLE):  # The check of the data reports these.
         return None
     found = found[np.isfinite(found)]
     if not found.size:
@@ -222,15 +221,15 @@ def _range_of(looks: Sequence[_Look]) -> PixelRange:
 
 
 def _between(found: Values) -> Values:
-    """Values without the lowest and the highest, where there are others."""
+    """Values without the lowest and the highest, if there are others."""
     others = found[(found != found.min()) & (found != found.max())]
     return others if others.size else found
 
 
 def _without_marks(some: Values) -> Values:
-    """Values without a lowest or highest one that is far off all others but common.
+    """Values without a lowest or highest one that is common but far from all others.
 
-    Such a value stands for what is missing (-9999), saturated, or drawn over the picture.
+    Such a value marks pixels that are missing (-9999), saturated, or drawn over.
     """
     low, high = np.quantile(between := _between(some), _CENTRE)
     for extreme, gap in (

@@ -28,20 +28,19 @@ from mmft_vision.options import AugmentationOptions
 from mmft_vision.pixel_range import PixelRange, by_type, colours
 
 SMALLEST_CROP = 0.5
-"""Share of a picture's area that a random training crop keeps at least."""
+"""The smallest share of a picture's area that a random training crop keeps."""
 
 _PREVIEW_SIDE = 160
 
 _FLAT = 4
-"""Grey levels of 256 within which 98% of a picture's pixels lie, when it is nearly flat."""
+"""A picture is nearly flat if 98% of its pixels lie within this many of 256 grey levels."""
 
 
 class ImageProcessor(Processor):
     """Turns pictures into uint8 "pixels" (3, S, S).
 
     Bytes stay bytes until the batch is on the device, where the backbone normalises them: a
-    quarter of the memory traffic between the processes. Other plugins' networks for pictures are
-    welcome to it.
+    quarter of the memory traffic between the processes. Other plugins' networks may use it, too.
     """
 
     suffixes = SUFFIXES
@@ -58,9 +57,9 @@ class ImageProcessor(Processor):
     ) -> None:
         """Args:
         size: S.
-        crop: share of the scaled picture's shorter side that is cut out of its centre.
-        interpolation: by which pictures are scaled.
-        pixel_range: of pictures of other than 8 bits; see `mmft_vision.pixel_range.fitted`.
+        crop: the share of the scaled picture's shorter side that the central crop keeps.
+        interpolation: how pictures are scaled.
+        pixel_range: of pictures with other than 8 bits; see `mmft_vision.pixel_range.fitted`.
         """
         self.size, self.interpolation, self.pixel_range = size, interpolation, pixel_range
         self.scaled = max(size, math.floor(size / crop))
@@ -69,8 +68,8 @@ class ImageProcessor(Processor):
             self.augments = "pictures are cropped and coloured at random (backbone.augment)"
 
     def prepare(self, raw: Image.Image, *, train: bool) -> Tensors:
-        # A JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the work. The result is
-        # never smaller than asked for, and crops are cut out before they are scaled.
+        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work. The
+        # result is never smaller than asked for, and crops are cut out before they are scaled.
         augmented = train and self.augment is not None
         side = math.ceil(self.size / math.sqrt(SMALLEST_CROP)) if augmented else self.scaled
         raw.draft("RGB", (side, side))
@@ -80,7 +79,7 @@ class ImageProcessor(Processor):
         return {"pixels": self._centred(T.pil_to_tensor(image))}
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
-        """Stack to (B, 3, S, S), channels last in memory, as convolutions like it best."""
+        """Stack to (B, 3, S, S), channels last in memory, which is best for convolutions."""
         pixels = torch.stack([item["pixels"] for item in items])
         return {"pixels": pixels.contiguous(memory_format=torch.channels_last)}
 
@@ -97,7 +96,7 @@ class ImageProcessor(Processor):
         }
 
     def stamp(self, raw: Image.Image) -> bytes:
-        """The file's, where it is one; else of its content, or of the pixels."""
+        """The stamp of its file, if it has one; else that of its content or its pixels."""
         if getattr(raw, "filename", ""):
             return stamp(Path(raw.filename))
         if isinstance(getattr(raw, "fp", None), io.BytesIO):  # A table holds it.
@@ -114,7 +113,7 @@ class ImageProcessor(Processor):
         return Extent(raw.width * raw.height, "pixels")
 
     def inspect(self, raw: Image.Image, *, train: bool = False) -> str | None:
-        """Tell how a picture of other than 8 bits is understood."""
+        """Say how a picture with other than 8 bits is understood."""
         if not is_deep(raw):
             return None
         try:
@@ -138,7 +137,7 @@ class ImageProcessor(Processor):
         return told
 
     def preview(self, raw: Image.Image) -> Preview:
-        """Give a small picture: lossless where the original is tiny."""
+        """A small version of the picture; lossless if the original is tiny."""
         image = to_rgb(raw, self.pixel_range)
         if max(image.size) <= _PREVIEW_SIDE // 4:
             scale = _PREVIEW_SIDE // max(image.size) // 2
@@ -162,11 +161,11 @@ def to_rgb(image: Image.Image, pixel_range: PixelRange | None = None) -> Image.I
     """Decode to RGB, upright, transparency on white.
 
     Args:
-        pixel_range: scales a picture of other than 8 bits; without, its type does.
+        pixel_range: of a picture with other than 8 bits; without it, the type decides.
 
     Raises:
         ValueError: its values cannot be scaled.
-        OSError and the others of UNDECODABLE: it cannot be decoded.
+        OSError and the others in UNDECODABLE: it cannot be decoded.
     """
     if is_deep(image):
         found = values(image)
@@ -179,7 +178,7 @@ def to_rgb(image: Image.Image, pixel_range: PixelRange | None = None) -> Image.I
 def of_values(
     found: Values, pixel_range: PixelRange | None, missing: Values | None = None
 ) -> Image.Image:
-    """A deep picture as RGB; transparency, which is of 16 bits, by its own range.
+    """A deep picture as RGB; transparency, which has 16 bits, is scaled by its own range.
 
     Args:
         missing: which of the values stand for no data.
@@ -197,12 +196,12 @@ def of_values(
 
 
 def any_colour(marks: Values) -> Values:
-    """Pixels (H, W) of which any colour is marked."""
+    """Pixels (H, W) with any colour marked."""
     return marks if marks.ndim == 2 else marks.any(2)
 
 
 def _flattened(image: Image.Image) -> Image.Image:
-    """In RGB, transparency on white."""
+    """The picture in RGB, transparency on white."""
     if image.mode == "LAB":
         lab, srgb = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
@@ -216,10 +215,10 @@ def _flattened(image: Image.Image) -> Image.Image:
 
 
 def is_flat(image: Image.Image, inside: Values | None = None) -> bool:
-    """Whether nearly all pixels are of the same grey.
+    """Whether nearly all pixels have the same grey.
 
     Args:
-        inside: the pixels (H, W) that are not clipped; if there are any, only these count.
+        inside: the pixels (H, W) that are not clipped; only these count, if there are any.
     """
     grey = np.asarray(image.convert("L"))
     low, high = np.percentile(grey if inside is None or not inside.any() else grey[inside], (1, 99))
@@ -232,7 +231,7 @@ def augmentation(
     """The random changes of training pictures, or None for none."""
     if options.augment == "none":
         return None
-    with torch.device("cpu"):  # They hold tensors, with which the meta device cannot compute.
+    with torch.device("cpu"):  # Their tensors would have no values on the meta device.
         steps: list[torch.nn.Module] = [
             v2.RandomResizedCrop(
                 size, scale=(SMALLEST_CROP, 1.0), interpolation=interpolation, antialias=True

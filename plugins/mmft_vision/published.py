@@ -1,4 +1,4 @@
-"""Published data sets where torchvision puts them, packed or not; what is missing is fetched."""
+"""Published data sets where torchvision puts them, packed or not; missing ones are downloaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmft_vision.read_arrays import AbsentError, Arrays
 from mmft_vision.svhn import read_svhn
 
 PATIENCE = 60.0
-"""A download in which nothing arrives for so many seconds has failed."""
+"""A download fails if nothing arrives for this many seconds."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class _Source:
     """A data set that is read into memory and can be downloaded.
 
     Attributes:
-        kind: torchvision's class of it, which knows names, places and checksums.
+        kind: torchvision's class, which knows names, addresses and checksums.
         read: reads its files below a folder.
-        files: that it is downloaded as: by name the addresses, and the MD5 checksum.
-        folder: in which they lie.
-        expects: which files it needs, for messages.
+        files: the files that are downloaded: by name the addresses, and the MD5 checksum.
+        folder: where they are.
+        expects: the files that it needs, for messages.
     """
 
     name: str
@@ -84,7 +84,7 @@ def _read(source: _Source, root: Path) -> Arrays:
         return source.read(root)
     except AbsentError:
         raise
-    except Exception as error:  # Whatever comes of parsing files that were cut short.
+    except Exception as error:  # Truncated files may raise anything.
         raise DataError(
             f"The files of {source.name} in {root} are damaged: {_line(error)}.",
             hint=f"Replace {source.expects}, or remove them to have them downloaded.",
@@ -92,7 +92,7 @@ def _read(source: _Source, root: Path) -> Arrays:
 
 
 def _fetch(source: _Source, root: Path) -> None:
-    """Download what is not there, each file as a whole or not at all.
+    """Download what is missing, each file completely or not at all.
 
     Raises:
         DataError: it cannot be downloaded.
@@ -104,7 +104,7 @@ def _fetch(source: _Source, root: Path) -> None:
                 _ensure_one_reachable(urls)
                 with _patience(), replacing(folder / name) as temporary:
                     _download(urls, temporary, md5)
-    except Exception as error:  # Of the network, of the disk, or a checksum that does not fit.
+    except Exception as error:  # The network, the disk, or a wrong checksum.
         reason = error.message if isinstance(error, MmftError) else _line(error)
         raise DataError(
             f"{source.name} is not in {root}, or incomplete, and cannot be downloaded: "
@@ -114,7 +114,7 @@ def _fetch(source: _Source, root: Path) -> None:
 
 
 def _download(urls: list[str], file: Path, md5: str) -> None:
-    """Download a file from the first place that has it."""
+    """Download a file from the first address that has it."""
     for url in urls[:-1]:
         with contextlib.suppress(RuntimeError, OSError):
             return download_url(url, file.parent, file.name, md5)
@@ -123,7 +123,7 @@ def _download(urls: list[str], file: Path, md5: str) -> None:
 
 def _ensure_one_reachable(urls: list[str]) -> None:
     """Raises:
-    WeightsError: no place that has the files answers.
+    WeightsError: no address answers.
     """
     for url in urls[:-1]:
         with contextlib.suppress(WeightsError):
@@ -133,7 +133,7 @@ def _ensure_one_reachable(urls: list[str]) -> None:
 
 @contextlib.contextmanager
 def _patience() -> Iterator[None]:
-    """Bound the wait of connections whose maker set no bound, as torchvision does."""
+    """Set a timeout for connections that have none, such as torchvision's."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:
@@ -190,7 +190,7 @@ def _emnist(variant: str) -> _Source:
 
 
 def _svhn_files() -> dict[str, list[str]]:
-    """By split the address, the name and the checksum."""
+    """The address, the name and the checksum for each split."""
     return {split: zoo.SVHN.split_list[split] for split in ("train", "test")}
 
 
@@ -212,7 +212,7 @@ _CIFAR100 = _cifar("cifar100", zoo.CIFAR100)
 
 
 def _checksums() -> Mapping[str, tuple[str, str]]:
-    """The packed files of data sets like MNIST, which have the same names."""
+    """The data set and the name of each packed file of data sets like MNIST, by checksum."""
     known = {"mnist": zoo.MNIST, "fashion-mnist": zoo.FashionMNIST, "kmnist": zoo.KMNIST}
     return {md5: (name, file) for name, kind in known.items() for file, md5 in kind.resources}
 

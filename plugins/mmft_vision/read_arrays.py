@@ -1,4 +1,4 @@
-"""What published data sets of small pictures are read into."""
+"""Published data sets of small pictures in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class AbsentError(Exception):
-    """Files are not there, or not whole, and may be downloaded."""
+    """Files are missing or incomplete, and may be downloaded."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputed(nn.Sequential):
-    """Keeps what goes into each block for the gradients, and computes what is inside again.
+    """Keeps only each block's input for the gradients, and computes what is inside again.
 
-    Blocks are its modules; a plain sequence among them is gone through block by block. Random
-    draws are repeated, and norms take in a batch's statistics once (Chen et al., 2016, "Training
+    Blocks are its modules; a plain sequence among them consists of blocks itself. Random draws are
+    repeated, and norms take in a batch's statistics once (Chen et al., 2016, "Training
     Deep Nets with Sublinear Memory Cost").
     """
 
@@ -32,7 +32,7 @@ class Recomputed(nn.Sequential):
 
 
 def recompute(network: nn.Module, names: tuple[str, ...]) -> None:
-    """Make the sequences of these names such ones; the names of what is in them stay."""
+    """Replace the sequences of these names; the names of their modules stay."""
     for name in names:
         parent, _, child = name.rpartition(".")
         sequence = network.get_submodule(name)
@@ -43,7 +43,7 @@ def recompute(network: nn.Module, names: tuple[str, ...]) -> None:
 
 
 def count_once(network: nn.Module) -> None:
-    """Let batch norms take in a batch's statistics once, in a network that recomputes by itself."""
+    """Let batch norms take in a batch's statistics once in a network that recomputes by itself."""
     for norm in network.modules():
         if isinstance(norm, _BatchNorm):
             kept = _KeptInBackward()
@@ -52,13 +52,13 @@ def count_once(network: nn.Module) -> None:
 
 
 class _KeptInBackward:
-    """Keeps the statistics of one norm as they are while a backward pass computes it again."""
+    """Keeps one norm's statistics unchanged while a backward pass computes it again."""
 
     def __init__(self) -> None:
         self.keeping: contextlib.AbstractContextManager[None] | None = None
 
     def enter(self, norm: nn.Module, _: object) -> None:
-        if torch._C._current_graph_task_id() != -1:  # As torch.utils.module_tracker tells it.
+        if torch._C._current_graph_task_id() != -1:  # As torch.utils.module_tracker does.
             self.keeping = _statistics_kept(norm)
             self.keeping.__enter__()
 
@@ -79,13 +79,13 @@ def _blocks(sequence: nn.Module) -> Iterator[nn.Module]:
 def _contexts(
     block: nn.Module,
 ) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-    """What surrounds a block's first computation, and its second."""
+    """The contexts of a block's first computation and its second."""
     return contextlib.nullcontext(), _statistics_kept(block)
 
 
 @contextlib.contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Let batch norms normalise by the batch without taking it into their averages."""
+    """Let batch norms normalise by the batch without updating their averages."""
     norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.training]
     settings = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

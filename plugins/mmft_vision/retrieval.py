@@ -35,8 +35,8 @@ def build(options: ImageRetrievalOptions, context: TaskContext) -> ClassRetrieva
 def _loss(
     options: ImageRetrievalOptions, classes: int, width: int
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The chosen loss; what is unset is as its paper has it, but for a scale that suits fewer
-    classes than ArcFace's."""
+    """The chosen loss. Unset options are as in its paper, except ArcFace's scale, which suits fewer
+    classes."""
     margin = _MARGINS.get(options.loss, 0.0) if options.margin is None else options.margin
     scale = _SCALES.get(options.loss, 1.0) if options.scale is None else options.scale
     if options.loss == "supcon":

@@ -1,7 +1,7 @@
-"""SVHN's files of MATLAB 5, as they are published (Netzer et al., 2011).
+"""SVHN's MATLAB 5 files, as they are published (Netzer et al., 2011).
 
-scipy reads them. It makes arrays of what they hold and executes nothing, whatever objects and
-functions are stored in them. Only arrays of bytes are read, once it is known what they unpack to.
+scipy reads them. It makes arrays and executes nothing, whatever objects and functions are stored in
+them. Only arrays of bytes are read, after a check of how large they unpack.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def read_svhn(root: Path, files: Mapping[str, tuple[str, str]]) -> Arrays:
     """Read SVHN's pictures of 32x32 pixels.
 
     Args:
-        files: by split the name of the file, and its published MD5 checksum.
+        files: the name of the file and its published MD5 checksum, for each split.
 
     Raises:
         AbsentError: a file is not there.
-        ValueError: one is damaged, or holds something else.
-        DataError: one would become out of all proportion to its size.
-        OSError, zlib.error: one cannot be read, or unpacked.
+        ValueError: a file is damaged, or holds something else.
+        DataError: a file would unpack to far too much for its size.
+        OSError, zlib.error: a file cannot be read or unpacked.
     """
     for name, _ in files.values():
         if not (root / name).is_file():
@@ -65,18 +65,18 @@ def _part(file: Path) -> ArraySplit:
 
 
 def _check_size(file: Path) -> None:
-    """Check what a file unpacks to.
+    """Check how large a file unpacks.
 
     Raises:
-        ValueError: it is not of MATLAB 5, or ends too early.
-        DataError: it becomes out of all proportion to its size.
+        ValueError: it is not a MATLAB 5 file, or ends too early.
+        DataError: it unpacks to far too much for its size.
         zlib.error: it cannot be unpacked.
     """
     size = 0
     with file.open("rb") as stream:
         header = stream.read(_HEADER)
         if not header.startswith(_BEGIN) or len(header) < _HEADER:
-            raise ValueError(f"{file.name} does not begin as a file of MATLAB 5 does")
+            raise ValueError(f"{file.name} does not begin like a MATLAB 5 file")
         order = "<" if header[126:128] == b"IM" else ">"
         while tag := stream.read(8):
             if len(tag) < 8:

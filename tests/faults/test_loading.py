@@ -172,7 +172,7 @@ def test_points_of_qdrant_are_looked_at_before_it_unpickles_them(tmp_path: Path)
         with contextlib.closing(sqlite3.connect(file)) as storage:
             storage.execute("UPDATE points SET point = ?", (bomb,))
             storage.commit()
-        with pytest.raises(RunDirectoryError, match="something else than points"):
+        with pytest.raises(RunDirectoryError, match="something other than points"):
             Connection(folder, "")
     assert not mark.exists()
 

@@ -135,7 +135,7 @@ def test_a_column_of_splits_that_tears_a_group_is_refused(visits: Path) -> None:
     both = "\n".join(f"{line},{part}" for line, part in zip(lines, parts, strict=True))
     visits.write_text(both + "\n")
     load("text-table", path=str(visits))
-    with pytest.raises(DataError, match=r"row 41: group 'p0' is in test, and in train as well"):
+    with pytest.raises(DataError, match=r"row 41: group 'p0' is in test and also in train"):
         load("text-table", path=str(visits), group_column="patient")
 
 

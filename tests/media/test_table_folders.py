@@ -183,7 +183,7 @@ def a_damaged_save(folder: Path) -> None:
         (two_configurations, r"holds several tables: large, small\. Give one of them: .*small"),
         (a_damaged_shard, r"The table \S+ cannot be read: .*\. Its files must be whole"),
         (other_columns, r"The table \S+ cannot be read: "),
-        (a_contradiction, r"train-0000.parquet, row 3: its column 'split' says 'test', but"),
+        (a_contradiction, r"train-0000.parquet, row 3: column 'split' says 'test', but"),
         (a_damaged_save, r"The table \S+ cannot be read: "),
     ],
 )

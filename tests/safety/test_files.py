@@ -205,7 +205,7 @@ def test_an_index_of_qdrant_holds_points_only(
         ended = mmft("search", retrieval_run, "--index", copy, "a fine day")
         assert not mark.exists()
         assert ended.code == 2 or "changes" in trick, ended.err
-        assert ended.code != 2 or "something else than points" in " ".join(ended.err.split())
+        assert ended.code != 2 or "something other than points" in " ".join(ended.err.split())
 
 
 # --- graphs -------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_the_same_command_goes_on_and_another_is_refused(
     ended = mmft(*sweep_arguments(output, "--seed", "3", vary=vary))
     assert ended.code == 2 and "holds another sweep: engine.lr varies over" in ended.err
     ended = mmft(*sweep_arguments(output, "--seed", "4"))
-    assert ended.code == 2 and "engine.seed is 3 there and 4 here" in ended.err
+    assert ended.code == 2 and "engine.seed is 3 there and 4 on the command line" in ended.err
     ended = mmft("sweep", "--resume", output, "--seed", "4")
     assert ended.code == 2 and "engine.seed is 3 in" in ended.err
     ended = mmft("sweep", "--resume", output, *vary)
@@ -147,7 +147,7 @@ def test_a_killed_trial_is_tried_again(whole: tuple[Path, str], tmp_path: Path) 
     assert process.wait() == -signal.SIGKILL, process.text
     process = Cli(["sweep", "--resume", output], log)
     assert process.wait() == 0, process.text
-    assert "Trial 2 (goes on with 1)" in process.text and "resuming at step 2 of 4" in process.text
+    assert "Trial 2 (continues 1)" in process.text and "resuming at step 2 of 4" in process.text
     undisturbed, killed = (
         {t["params"]["engine.lr"]: t["value"] for t in load(o)["trials"]}
         for o in (whole[0], output)
@@ -225,14 +225,14 @@ def test_a_worker_that_is_killed_does_not_stop_the_others(
     with jobs:
         jobs.wait()
     log = tmp_path / "workers" / "2.log"
-    assert said == [f"A worker of the sweep {told}; the others go on. Its log: {log}"]
+    assert said == [f"A sweep worker {told}; the others continue. Its log: {log}"]
 
 
 def test_a_worker_that_meets_an_error_ends_the_sweep(tmp_path: Path) -> None:
     jobs = Jobs(SweepFolder(tmp_path), 2, None, print)
     error = "print('error: No space is left.'); print('       Make room.'); sys.exit(2)"
     jobs.command = [sys.executable, "-c", f"import sys; {error}"]
-    with jobs, pytest.raises(TrainingError, match="worker of the sweep has ended: No space is"):
+    with jobs, pytest.raises(TrainingError, match="A sweep worker has ended: No space is"):
         jobs.wait()
 
 
@@ -301,7 +301,7 @@ def test_bad_data_end_the_sweep(tmp_path: Path, mmft: Mmft, photo_folder: Callab
     (photos / "china" / "000.jpg").unlink()
     ended = mmft("sweep", "--resume", output, "--trials", "1")
     assert ended.code == 0, ended.err
-    assert "This command was for 1 in total, but the sweep is for 3." in ended.out
+    assert "This command had --trials 1, but the sweep is for 3 in total." in ended.out
     assert [t["state"] for t in load(output)["trials"]] == ["complete"], "it did not count"
 
 

@@ -243,7 +243,7 @@ def test_rows_of_one_column_that_may_be_swallowed_are_told(tmp_path: Path, form:
     lines[4], lines[8] = '"' + lines[4], lines[8] + '"'
     path.write_text("\n".join(lines))
     if form == "csv":
-        with pytest.raises(DataError, match="line 5: .* what it holds are rows"):
+        with pytest.raises(DataError, match="line 5: .* it holds rows"):
             Table(path)
     else:
         assert len(Table(path)) == 24
@@ -458,7 +458,7 @@ def test_headers_that_are_unusual_are_not_suspected(tmp_path: Path, header: str)
 
 def test_a_header_within_is_told(tmp_path: Path) -> None:
     found = read(tmp_path / "t.csv", "\n".join([*LINES[:4], "", *LINES]))
-    assert found.warnings == ("Row 5 holds the names of the columns once more. Remove it.",)
+    assert found.warnings == ("Row 5 repeats the names of the columns. Remove it.",)
     found = read(tmp_path / "t.csv", "\n".join([*LINES, "a text,label", "text,good"]))
     assert found.warnings == ()
 

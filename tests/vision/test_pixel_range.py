@@ -100,7 +100,7 @@ def test_single_values_far_off_do_not_count(tmp_path: Path, outlier: float) -> N
         for processor in [ImageProcessor(32, AugmentationOptions(), pixel_range=found)]
         for path in root.rglob("3.tif")
     }
-    assert told is not None and told.endswith("become black to white; others are clipped")
+    assert told is not None and told.endswith("span black to white; others are clipped")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_value_far_off_does_not_count_however_common(
     processor = ImageProcessor(24, AugmentationOptions(augment="none"), pixel_range=found)
     path = next((tmp_path / "d" / "dark").iterdir())
     told = processor.inspect(open_image(path, "id")) or ""
-    assert told.endswith("become black to white; others are clipped")
+    assert told.endswith("span black to white; others are clipped")
     pixels = processor.prepare(open_image(path, "id"), train=False)["pixels"][0].numpy()
     assert pixels[-1].std() > 10, "what the picture shows is still seen"
 
@@ -325,7 +325,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_tells_and_keeps_the_range(run: Path, folder: Path) -> None:
     changed = json.loads((run / "results.json").read_text())["dataset"]["changed"]
-    told = "picture of other than 8 bits: values from 0 to 4,095 (12 bits) become black to white"
+    told = "picture of other than 8 bits: values from 0 to 4,095 (12 bits) span black to white"
     assert any(f"x {told}, such as {folder}/" in remark for remark in changed)
     config = tomllib.loads((run / "config.toml").read_text())
     assert config["backbone"]["image"]["pixel_range"] == [0, 4095]
@@ -403,7 +403,7 @@ def test_the_check_tells_the_range_and_finds_nothing_wrong(folder: Path) -> None
     findings, notes = checked(folder)
     assert findings == []
     assert (
-        "pictures of other than 8 bits: values from 0 to 4,095 (12 bits) become black to white"
+        "pictures of other than 8 bits: values from 0 to 4,095 (12 bits) span black to white"
         in notes
     )
 
