@@ -278,10 +278,11 @@ class Engine:
     # --- evaluation -----------------------------------------------------------------------------
 
     def _evaluate_if_due(self, stop: StopRequest) -> bool:
-        """Evaluate at the end of an epoch, or at the configured interval; return whether it is one.
+        """Evaluate at the end of an epoch, or at the configured interval.
 
-        Without a val split there is nothing to evaluate then. A stop signal interrupts the
-        evaluation, which a resumed training repeats: then it is none.
+        Returns:
+            Whether the step is such a boundary, even if there is no val split to evaluate. False
+            if a stop signal interrupted the evaluation, which a resumed training repeats.
         """
         step = self.state.progress.step
         every = self.config.eval_every or self.steps_per_epoch
