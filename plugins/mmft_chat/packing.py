@@ -21,7 +21,7 @@ from mmft_core.errors import IncompatibleError
 from mmft_transformers.steps import accepted
 
 MIXES = "packing changes the hidden states of a chat"
-"""Why most networks that cannot keep packed chats apart cannot."""
+"""Why a network cannot keep packed chats apart, as trying it shows."""
 
 _PADDING = 1.03
 """How much longer padded rows may be in all than what they hold, to be as short as that."""

@@ -112,7 +112,7 @@ def test_a_network_that_mixes_packed_chats_is_refused() -> None:
     model = built("vision-chat")
     norm: Any = model.network.get_decoder().norm
     norm.register_forward_hook(lambda module, given, states: states + states.cumsum(1))
-    with pytest.raises(IncompatibleError, match="change beside another"):
+    with pytest.raises(IncompatibleError, match="packing changes the hidden states"):
         model.packed(join=True, learn="assistant")
     assert not model.packed(join=None, learn="assistant").join
     assert built("vision-chat").packed(join=None, learn="assistant").join
