@@ -86,7 +86,7 @@ class Writer(ABC, Generic[P]):
 
     @abstractmethod
     def finish(self, say: Callable[[str], None]) -> Quality | None:
-        """Make all items findable, close it, and say how well they are found; None of no items.
+        """Make all items findable, close it, and say how well they are found; None if empty.
 
         Args:
             say: called with words on what takes long.
@@ -171,8 +171,8 @@ class Store(ABC):
     """Keeps one index. Making it opens and writes nothing.
 
     Attributes:
-        options: the options that the folder of the index remembers, and with which it is opened
-            again; None for those that the store was given. Others where some follow from the place.
+        options: those that the folder of the index remembers, to open it with: None for the ones
+            that the store was given, or more if some follow from the place.
     """
 
     options: Any = None

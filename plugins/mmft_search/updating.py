@@ -18,7 +18,7 @@ from mmft_search.store import Writer
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 60.0
-"""Vectors are written after so many or so long, so no more work than that can be lost."""
+"""Vectors are written after this many or this long, so no more work than that can be lost."""
 
 
 @dataclass

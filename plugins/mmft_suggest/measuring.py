@@ -24,7 +24,7 @@ from mmft_suggest.candidates import Candidate
 from mmft_suggest.probe import Score, probe
 
 WARM_UP, STEPS = 2, 8
-"""Optimizer steps before speed is measured, and all of them."""
+"""Optimizer steps before speed is measured, and in total."""
 
 
 @dataclass(frozen=True, kw_only=True)

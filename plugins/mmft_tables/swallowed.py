@@ -23,7 +23,7 @@ _FEW = 5
 """With fewer rows, nothing can be said about what a column holds."""
 
 _SURE = 0.9
-"""The share of the supposed cells that must be like those of other rows, to be so beyond doubt."""
+"""The share of supposed cells that must be like those of other rows, to be rows beyond doubt."""
 
 
 def are_rows(records: Records, columns: Sequence[pa.ChunkedArray]) -> bool:

@@ -31,7 +31,7 @@ class Table:
         folder: the one that paths in its cells are relative to.
         columns: their names.
         row_id: what messages call a row, by its index. Rows are counted from 1 below the header,
-            blank ones too; rows of JSON Lines are lines.
+            blank ones too; in JSON Lines, lines are counted.
         notes: how the file was understood, where that is not obvious.
         warnings: what is doubtful about it, as whole sentences.
     """

@@ -149,7 +149,7 @@ SWIN = Recipe(
 
 
 def _width(body: nn.Module) -> int:
-    """The width of the features: the input of the removed classifier."""
+    """The width of the features: the input width of the removed classifier."""
     for module in reversed(list(body.modules())):
         if isinstance(module, nn.Conv2d):
             return module.out_channels

@@ -41,7 +41,7 @@ def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
     splits, notes = set_aside(train, train.labels, {"val": options.val}, context.seed)
     for (split, whole), files in zip(_WHOLE.items(), (train, test), strict=True):
         if len(files) != whole:
-            notes.append(f"{split}/ holds {len(files):,} pictures; the whole has {whole:,}")
+            notes.append(f"{split}/ holds {len(files):,} pictures instead of {whole:,}")
     return Dataset(
         info=DatasetInfo(
             name="imagenet",

@@ -293,7 +293,7 @@ def test_an_extracted_imagenet_is_read(imagenet: Path) -> None:
     test = dataset.splits["test"]
     assert test.sample_id(0) == str(imagenet / "val" / "n01440764" / "000.jpg")
     assert test.target(0) == "tench, Tinca tinca"
-    assert "train/ holds 30 pictures; the whole has 1,281,167" in dataset.info.notes
+    assert "train/ holds 30 pictures instead of 1,281,167" in dataset.info.notes
 
 
 def test_imagenet_is_extracted_from_its_archives(imagenet: Path, monkeypatch: Patch) -> None:
