@@ -211,7 +211,13 @@ class Predictor:
         """
         data = self._prepared(split)
         size, workers = self.config.batch_size, choose_workers(self.config.workers)
-        yield from self._outputs(evaluation_loader(data, size, workers=workers, in_order=in_order))
+        loader = evaluation_loader(data, size, workers=workers, in_order=in_order)
+        pairs = self.model.component.spec.predicts == "pairs"
+        for results, predictions in self._outputs(loader):
+            if pairs and predictions is not None and len(self.processors) == 1:
+                (modality,) = self.processors  # Only this one has embeddings.
+                predictions = predictions[modality]
+            yield results, predictions
 
     def _prepared(self, split: Split) -> PreparedSplit:
         codec = self.model.task.codec
@@ -220,13 +226,8 @@ class Predictor:
         )
 
     def _outputs(self, loader: Loader) -> Iterator[tuple[list[str | SampleError], Any]]:
-        pairs = self.model.component.spec.predicts == "pairs"
         for batch, results in outcomes(loader):
-            predictions = None if batch is None else self.compute(batch)
-            if pairs and predictions is not None and len(self.processors) == 1:
-                (modality,) = self.processors  # Only this one has embeddings.
-                predictions = predictions[modality]
-            yield results, predictions
+            yield results, None if batch is None else self.compute(batch)
 
     def evaluate(
         self,

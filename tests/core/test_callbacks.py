@@ -187,7 +187,7 @@ def test_one_may_end_a_training_without_an_error(site: Site, mmft: Mmft, tmp_pat
     run = tmp_path / "run"
     ended = mmft(*run_arguments(run, *SHORT, "--callback", "diary", backbone="tiny"))
     assert ended.code == 0, ended.err
-    assert f"Stopped by a callback: hopeless. Go on with: mmft run --resume {run}" in ended.out
+    assert f"Stopped by a callback: hopeless. Resume with: mmft run --resume {run}" in ended.out
     assert json.loads((run / "diary.json").read_text())[-1] == ["end", "stopped"]
 
 

@@ -152,7 +152,7 @@ def test_threads_follow_the_machine(watched: Machine) -> None:
     watched.disturbed = True
     watched.steps(20)
     assert watched.watch.now == torch.get_num_threads() == 1
-    assert "with 1 instead of 2 threads" in watched.messages[0]
+    assert "with 1 thread instead of 2" in watched.messages[0]
     watched.steps(2000)
     assert watched.watch.now == 1, "all threads were tried again, and were no better"
     watched.disturbed = False

@@ -14,7 +14,9 @@ from PIL import Image
 from torch import Tensor, multiprocessing
 from torch.nn import functional as F  # noqa: N812
 
+from mmft_core import discover
 from mmft_core.cli import main
+from mmft_core.inference import make_predictor, opening
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.metrics import PairRecall
 from tests.conftest import Finished, make_photo_folder
@@ -128,6 +130,12 @@ def test_texts_of_a_data_set_are_indexed_by_their_modality(
     assert found["found"][0]["id"].startswith("digit-scenes, val[")
     wrong = mmft("index", scenes, *arguments, "--modality", "audio")
     assert wrong.code == 2 and "embeds image and text, not audio" in wrong.err
+
+
+def test_inputs_of_one_modality_are_predicted(scenes: Path) -> None:
+    predictor = make_predictor(opening.load(scenes, discover()), {"engine": {"workers": 0}}, 4)
+    (red,) = predictor.of("text").predict(["a red three"])
+    assert red.record is not None and red.record["embedding"].keys() == {"text"}
 
 
 def test_a_file_that_nobody_reads_and_a_text_that_nobody_reads(
