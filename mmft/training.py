@@ -174,7 +174,7 @@ def resume(
         RunDirectoryError: the run is finished, or another process is at it.
         CheckpointError: all checkpoints are damaged.
         DataError: the data have changed.
-        As `run`, if it is interrupted or stopped again.
+        KeyboardInterrupt, StopTrainingError: as in `run`.
     """
     registry, path = discover(), as_path(path, "path")
     named = [callback for callback in _callbacks(callbacks) if isinstance(callback, str)]

@@ -137,11 +137,6 @@ def index(
     from mmft_search.updating import update
 
     options = settings.pop("store", {})
-    if not isinstance(options, dict):
-        raise ConfigError(
-            f"--set store={options} does not set an option of a store.",
-            hint="Choose the store with --store NAME, and an option with --set store.OPTION=VALUE.",
-        )
     short = {"kind": kind, "url": url, "collection": collection}
     given_short = {name: value for name, value in short.items() if value is not None}
     kept = StoreRequest(

@@ -92,8 +92,9 @@ class Inputs:
             return _row(processor, cells, fields)
         raw = processor.parse(value) if isinstance(value, str) else None
         if raw is None:
-            suffixes = some_suffixes(processor.suffixes)
-            wanted = f"a file of {suffixes}" if suffixes else "a text"
+            takes_text = processor.parse("a text") is not None
+            files = some_suffixes(processor.suffixes)
+            wanted = "a text" if takes_text or not files else f"a file of {files}"
             raise RefusedError(422, f"The {modality} cannot be read: the model takes {wanted}.")
         return raw
 

@@ -76,7 +76,7 @@ def test_adapters_go_on_any_part(part: str) -> None:
 def test_last_layers_are_those_of_a_part() -> None:
     _, found = prepared("qwen2-audio", "frozen,audio=last=1")
     assert found == {"language": {False}, "audio": {True, False}, "connector": {False}}
-    with pytest.raises(ConfigError, match="more than the 3 layers of the audio part of the chat"):
+    with pytest.raises(ConfigError, match="more layers than the 3 of the audio part of the chat"):
         prepared("qwen2-audio", "frozen,audio=last=4")
 
 

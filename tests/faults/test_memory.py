@@ -63,7 +63,7 @@ def test_a_run_says_which_batch_fits_and_that_one_does(
     assert ended.code == 2
     assert "Memory ran out at step 1, with 62 samples in a batch." in ended.err
     assert settings in ended.err and "Traceback" not in ended.err
-    told = ended.err[ended.err.index("--batch-size") : ended.err.index(" fits,")].split()
+    told = ended.err[ended.err.index("--batch-size") : ended.err.index(" fits;")].split()
     ended = mmft(*RUN, *told, "-o", tmp_path / "second")
     assert ended.code == 0, ended.err
 

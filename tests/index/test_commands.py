@@ -146,7 +146,7 @@ def test_qdrant_follows_its_library_and_finds_what_faiss_finds(
     kind = mmft("index", pictures, library, "-o", place, "--store", "qdrant", "--kind", "hnsw")
     assert kind.code == 2 and "no option 'store.kind'" in kind.err
     for mistake, words in (
-        (("--set", "store=qdrant"), "--store NAME"),
+        (("--set", "store=qdrant"), "--set store.OPTION=VALUE"),
         (("--rebuild", "--collection", "mine"), "Give its --url"),
         (("--store", "faiss"), "is kept by qdrant"),
     ):
