@@ -92,9 +92,10 @@ class Inputs:
             return _row(processor, cells, fields)
         raw = processor.parse(value) if isinstance(value, str) else None
         if raw is None:
-            takes_text = processor.parse("a text") is not None
-            files = some_suffixes(processor.suffixes)
-            wanted = "a text" if takes_text or not files else f"a file of {files}"
+            files = processor.suffixes
+            takes = ["a text"] if not files or processor.parse("text") is not None else []
+            takes += [f"a file of {some_suffixes(files)}"] if files else []
+            wanted = " or ".join(takes)
             raise RefusedError(422, f"The {modality} cannot be read: the model takes {wanted}.")
         return raw
 

@@ -48,7 +48,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "a list": ({"json": [1]}, 422, "must be a JSON object, such as"),
     "an abyss": ({"content": b"[" * 100_000, "headers": JSON}, 422, "nested too deeply"),
     "a number": ({"json": {"text": 5}}, 422, "text is neither a text nor an object"),
-    "an object as a text": ({"json": {"text": {"a": 1}}}, 422, "the model takes a text."),
+    "an object as a text": (
+        {"json": {"text": {"a": 1}}},
+        422,
+        "takes a text or a file of .txt or .md.",
+    ),
     "half a character": ({"json": {"text": "\ud800"}}, 422, "half of a surrogate pair"),
     "an unknown input": ({"json": {"sound": "x"}}, 422, "reads no 'sound'; it reads image, text"),
     "another type": ({"content": b"x"}, 415, "Send multipart/form-data"),
