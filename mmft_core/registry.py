@@ -115,7 +115,7 @@ class Component(Generic[S]):
             )
         return cast("type[Any]", found)
 
-    def build(self, *given: Any) -> Any:
+    def build(self, *given: Any, **named: Any) -> Any:
         """Call the component's `build` with what its kind says: options and context, for a part.
 
         Raises:
@@ -129,7 +129,7 @@ class Component(Generic[S]):
             if self.spec.extras and isinstance(error.__cause__, ModuleNotFoundError):
                 raise self._missing(self.spec.extras) from error
             raise
-        return build(*given)
+        return build(*given, **named)
 
     make = build
     """Its former name for what is no part of a run."""

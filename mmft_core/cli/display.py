@@ -182,7 +182,7 @@ class Rate:
         self.marks = [*self.marks[-20:], (event.samples, event.seconds)]
         (samples, seconds), (now, time_now) = self.marks[0], self.marks[-1]
         if time_now <= seconds:
-            return 0.0
+            return event.samples / event.seconds if event.seconds else 0.0
         return (now - samples) / (time_now - seconds)
 
 

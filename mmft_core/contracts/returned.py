@@ -5,6 +5,7 @@ Without them a plugin's mistake would end in a traceback far from the plugin, or
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,14 +39,11 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
             continue
         try:
             sample: Any = split[0]
-            origin: Any = split.origin(0)
         except (SampleError, ValueError):  # Reported by the check of the data.
             continue
         which = f"sample 0 of '{name}'"
         if not isinstance(sample, Sample):
             raise _fault(called, f"returned {kind_of(sample)} as {which}, not a Sample")
-        if not isinstance(origin, Origin | None):
-            raise _fault(called, f"returned {kind_of(origin)} as origin of {which}, not an Origin")
         if not isinstance(sample.inputs, Mapping):
             raise _fault(
                 called, f"returned {kind_of(sample.inputs)} as inputs of {which}, not a dictionary"
@@ -57,6 +55,12 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
         for found in (sample.id, split.sample_id(0)):
             if not isinstance(found, str):
                 raise _fault(called, f"returned {kind_of(found)} as id of {which}, not a string")
+        with contextlib.suppress(SampleError):  # Reported by the check of the data.
+            origin: Any = split.origin(0)
+            if not isinstance(origin, Origin | None):
+                raise _fault(
+                    called, f"returned {kind_of(origin)} as origin of {which}, not an Origin"
+                )
 
 
 def inputs_of(sample: Sample, modalities: Iterable[str], *, partial: bool) -> dict[str, Any]:

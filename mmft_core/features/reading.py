@@ -48,6 +48,9 @@ class StoredSplit(Same):
             inputs, self.split.target(index), self.split.sample_id(index), self._kind(index)
         )
 
+    def input(self, index: int, modality: str) -> Any:
+        return self[index].inputs[modality]
+
     def _kind(self, index: int) -> str:
         if self._kinds is None:
             return ""

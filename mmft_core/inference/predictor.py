@@ -222,7 +222,7 @@ class Predictor:
     def _prepared(self, split: Split) -> PreparedSplit:
         codec = self.model.task.codec
         return PreparedSplit(
-            Unlabelled(split), self.processors, codec, train=False, partial=self.takes_some
+            Unlabelled(split), self.processors, codec, train=False, partial=self._evaluates_some
         )
 
     def _outputs(self, loader: Loader) -> Iterator[tuple[list[str | SampleError], Any]]:

@@ -6,6 +6,7 @@ padding, with similar numbers of tokens 3%.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 from mmft_core.contracts import Processor, Split, TargetCodec
@@ -37,11 +38,16 @@ def lengths_told(
     Tokenizers release Python's lock, so threads suffice.
     """
 
+    none_told = threading.Event()
+
     def of_chunk(chunk: range) -> list[int] | None:
         lengths = []
         for index in chunk:
-            length = _measure_sample(split, index, processors, codec)
+            length = None
+            if not none_told.is_set():
+                length = _measure_sample(split, index, processors, codec)
             if length is None:
+                none_told.set()  # So that no other chunk reads its first sample.
                 return None
             lengths.append(length)
         return lengths

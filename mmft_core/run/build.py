@@ -59,7 +59,8 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     check_splits(component.full_name, dataset, context.modalities)
     # Nothing can be evaluated on an empty split; without one of train it is told what is missing.
     held = {n: split for n, split in dataset.splits.items() if n == "train" or len(split)}
-    dataset = replace(dataset, splits=held)
+    if len(held) < len(dataset.splits):
+        dataset = replace(dataset, splits=held)
     if dataset.info.name.startswith(str(memory_tables())):
         dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
     if training and not len(dataset.splits.get("train", ())):

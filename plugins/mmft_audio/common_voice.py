@@ -10,6 +10,7 @@ from mmft_audio.dataset_options import AudioTableOptions, CommonVoiceOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data import Grouped
 from mmft_core.errors import DataError
+from mmft_core.utils import user_path
 from mmft_datasets.unpacking import unpacked
 from mmft_tables.table_columns import texts_of
 from mmft_tables.tables import Table
@@ -28,7 +29,7 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
         raise DataError(
             "The dataset common-voice needs a folder.", hint="Give --set dataset.path=FOLDER."
         )
-    root = _language(Path(options.path).expanduser())
+    root = _language(user_path(options.path))
     splits: dict[str, Split] = {}
     warnings: list[str] = []
     for name, file in _TABLES.items():

@@ -16,7 +16,7 @@ from mmft_audio.dataset_options import LibriSpeechOptions, SpeechCommandsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data import Grouped
 from mmft_core.errors import DataError, WeightsError, first_line
-from mmft_core.utils import storage_errors
+from mmft_core.utils import storage_errors, user_path
 from mmft_core.weights import ensure_reachable
 from mmft_datasets.labelled_files import pack
 from mmft_datasets.unpacking import unpacked
@@ -46,7 +46,7 @@ def build_librispeech(options: LibriSpeechOptions, context: DatasetContext) -> D
     Raises:
         DataError: files are missing and cannot be downloaded.
     """
-    root = Path(options.root).expanduser()
+    root = user_path(options.root)
     chosen = {"train": options.train, "val": options.val, "test": options.test}
     splits: dict[str, Split] = {}
     for name, subset in chosen.items():
@@ -78,7 +78,7 @@ def build_speech_commands(options: SpeechCommandsOptions, context: DatasetContex
     Raises:
         DataError: files are missing and cannot be downloaded.
     """
-    root = Path(options.root).expanduser()
+    root = user_path(options.root)
     wanted = root / "SpeechCommands" / _VERSION
     folder = _folder(wanted, f"{_COMMANDS}/{_VERSION}.tar.gz", [root, wanted.parent], "")
     if not (folder / "testing_list.txt").is_file():

@@ -13,6 +13,7 @@ from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split, Tas
 from mmft_core.errors import ConfigError, IncompatibleError, SampleError
 from mmft_core.inference import Predictor
 from mmft_core.run import LoadedModel, artifacts
+from mmft_core.utils import user_path
 from mmft_core.weights import WeightsRequest
 
 _NEEDS = ("transcription",)
@@ -40,7 +41,7 @@ class Recognizer:
             IncompatibleError: it does not write transcripts of recordings.
             RunDirectoryError, WeightsError: it is damaged or cannot be had.
         """
-        folder = Path(place).expanduser()
+        folder = user_path(place)
         if (folder / "config.json").is_file() and not (folder / "model.json").is_file():
             name = "whisper" if _kind(folder) == "whisper" else "ctc"
             return cls(_pretrained(discover().get(BackboneSpec, name), str(folder), train))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +14,7 @@ from mmft_chat.scratch import CHATML, random_tokenizer
 from mmft_chat.trials import Trials
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import ConfigError, WeightsError, first_line
+from mmft_core.utils import user_path
 from mmft_core.weights import LoadedWeights
 from mmft_text.quantization import check_bits, check_full, quantization
 from mmft_transformers.building import Builder, draw
@@ -160,7 +160,7 @@ def template_source(tokenizer: Any, options: ChatBackboneOptions) -> str:
         WeightsError: there is none.
     """
     if options.chat_template is not None:
-        path = Path(options.chat_template).expanduser()
+        path = user_path(options.chat_template)
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

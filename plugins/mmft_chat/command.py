@@ -10,6 +10,7 @@ import click
 
 from mmft_core.cli import echo, echo_data, later_settings, set_option
 from mmft_core.errors import DataError, IncompatibleError
+from mmft_core.utils import user_path
 
 if TYPE_CHECKING:
     from mmft_chat.conversations import Conversation, Kind, Part
@@ -60,7 +61,7 @@ def chat(
             messages, attached = list(first), list(shown)
         elif command in ("/image", "/audio"):
             try:
-                file = Path(rest.strip()).expanduser()
+                file = user_path(rest.strip())
                 attached.append(
                     _part(file, "audio" if command == "/audio" else kind_of(file), task)
                 )

@@ -16,7 +16,7 @@ from mmft_core.contracts import Metric, MetricContext, MetricValue
 
 _LETTER = regex.compile(r"^[\s(\[*]*(?P<letter>[A-Z])(?:[)\].:,*]|\s*$)")
 _ANSWER_IS = regex.compile(  # An "a" before a word is the article.
-    r"(?i:answer|choice|option)(?:\s+(?i:is))?\s*:?\s*[(\[*]*(?P<letter>[A-Zb-z]|a(?!\s+\w))\b"
+    r"(?i:answer|choice|option)(?:\s+(?i:is))?\s*:?\s*[(\[*]*(?P<letter>[A-Zb-z]|a(?![^\S\n]+\w))\b"
 )
 _IN_BRACKETS = regex.compile(r"[(\[](?P<letter>[A-Z])[)\]]")
 _FENCE = regex.compile(r"```(?:json)?\s*(.*?)\s*```", regex.DOTALL)

@@ -87,7 +87,7 @@ def builder(
 
     def build(options: TextBackboneOptions, context: BackboneContext) -> TransformersText:
         builder = TextBuilder(family.hub_id, options, context, kind, family)
-        if not builder.finished:
+        if not builder.finished and context.train is not None:  # A dry run only counts.
             check_bits(options.load_bits, context.weights.choice, family.hub_id)
         return builder.build()
 

@@ -15,6 +15,7 @@ from mmft_classification.label_sets import LabelledRows, sets_of_cells, with_uns
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data import SPLIT_NAMES, Grouped, Indices
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
+from mmft_core.utils import user_path
 from mmft_core.weights import ensure_reachable
 from mmft_datasets.names import composed, names_of
 from mmft_datasets.set_aside import set_aside
@@ -149,7 +150,7 @@ def _load(options: HubTextOptions) -> Mapping[str, Any]:
     import datasets
     from huggingface_hub import constants
 
-    folder = Path(options.id).expanduser()
+    folder = user_path(options.id)
     try:
         with quietly():
             if folder.is_dir():

@@ -13,7 +13,7 @@ import numpy as np
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data import Indices
 from mmft_core.errors import DataError, SampleError
-from mmft_core.utils import some_suffixes
+from mmft_core.utils import some_suffixes, user_path
 from mmft_datasets.class_folder_dataset import class_folder_dataset, passed_over
 from mmft_datasets.class_folders import FileKind, NoFilesError, PassedOver, gather
 from mmft_datasets.labelled_files import LabelledFiles, pack
@@ -69,8 +69,8 @@ class Passages(Split):
         try:
             with self.files[file].open("rb") as stream:
                 stream.seek(start)
-                # Where the file begins there may be a byte order mark.
-                text = stream.read(end - start).decode("utf-8").removeprefix("\ufeff")
+                # Only a file may begin with a byte order mark.
+                text = stream.read(end - start).decode("utf-8" if start else "utf-8-sig")
         except UnicodeDecodeError as error:
             raise SampleError(sample_id, f"it is not UTF-8 at byte {start + error.start}") from None
         except OSError as error:
@@ -101,7 +101,7 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
     shares = {"val": options.val, "test": options.test}
     if context.target == "class":
         return class_folder_dataset(options.path, _TEXTS, TextFiles, shares, context)
-    root = Path(options.path).expanduser()
+    root = user_path(options.path)
     if context.learned == "class":
         return _to_be_classed(root, shares, context)
     passed = PassedOver(kind=_TEXTS)

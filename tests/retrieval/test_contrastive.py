@@ -16,6 +16,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from mmft_core import discover
 from mmft_core.cli import main
+from mmft_core.contracts import Sample, Split
+from mmft_core.errors import SampleError
 from mmft_core.inference import make_predictor, opening
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.metrics import PairRecall
@@ -136,6 +138,23 @@ def test_inputs_of_one_modality_are_predicted(scenes: Path) -> None:
     predictor = make_predictor(opening.load(scenes, discover()), {"engine": {"workers": 0}}, 4)
     (red,) = predictor.of("text").predict(["a red three"])
     assert red.record is not None and red.record["embedding"].keys() == {"text"}
+
+
+class _Halved(Split):
+    """Texts, of which the second sample has none."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample({"text": None if index == 1 else f"number {index}"}, None, str(index))
+
+
+def test_a_sample_without_the_input_that_is_embedded_is_told(scenes: Path) -> None:
+    predictor = make_predictor(opening.load(scenes, discover()), {"engine": {"workers": 0}}, 4)
+    ((told, embeddings),) = predictor.of("text").outputs(_Halved())
+    assert isinstance(told[1], SampleError) and "no input of text" in told[1].reason
+    assert [told[0], told[2]] == ["0", "2"] and len(embeddings) == 2
 
 
 def test_a_file_that_nobody_reads_and_a_text_that_nobody_reads(
