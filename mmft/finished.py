@@ -155,10 +155,12 @@ class Run:
         predictions = list(self._predictions(inputs, top_k, split, batch_size, nested))
         failed = [f"{p.source} ({p.error})" for p in predictions if p.record is None]
         if failed and on_error == "raise":
-            hints = dict.fromkeys(p.hint for p in predictions if p.hint)
+            hints = [*dict.fromkeys(p.hint for p in predictions if p.hint)]
+            if len(failed) < len(predictions):
+                hints.insert(0, 'Give on_error="keep" to get the others.')
             raise DataError(
                 f"{len(failed)} of {len(predictions)} inputs could not be read: {some_of(failed)}",
-                hint=" ".join(['Give on_error="keep" to have the others.', *hints]),
+                hint=" ".join(hints) or None,
             )
         return [
             {"input": p.source, **({"error": p.error} if p.record is None else p.record)}

@@ -14,6 +14,7 @@ from mmft_core.contracts import Attaching, Processor, Sample, Split
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
 from mmft_core.inference.named import Hidden, holds_any, named_files
+from mmft_core.plugin_errors import with_article
 from mmft_core.utils.folders import some_suffixes
 
 MISSING = "there is no such file or folder"
@@ -115,8 +116,9 @@ class Sources(Split):
             try:  # Only the processor knows; what it raises about something else may be anything.
                 self.processor.prepare(source.raw, train=False)
             except (AttributeError, TypeError, KeyError, IndexError) as error:
+                what = with_article(kind.__name__)
                 raise SampleError(
-                    source.name, f"the model cannot read a {kind.__name__} ({first_line(error)})"
+                    source.name, f"the model cannot read {what} ({first_line(error)})"
                 ) from None
             self._tried.add(kind)
         return source.raw

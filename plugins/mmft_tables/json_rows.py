@@ -210,6 +210,5 @@ def _bad(path: Path, line: int | None, cause: str) -> DataError:
     place = f"{path}, line {line}" if line else str(path)
     return DataError(
         f"{place}: {cause}.",
-        hint='Expected one record per line, as {"text": "...", "label": "..."}, or one list of '
-        "them.",
+        hint="Expected a JSON object on each line, or one list of them.",
     )
