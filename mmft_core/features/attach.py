@@ -13,6 +13,7 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset, JointPreparation, Processor, Split, Task
 from mmft_core.contracts.callbacks import Callback
+from mmft_core.data.chunks import in_chunks
 from mmft_core.data.splits import Indices, Joined
 from mmft_core.distributed import comm
 from mmft_core.errors import IncompatibleError
@@ -185,12 +186,19 @@ def _divided(
 ) -> dict[str, Split]:
     """The splits, each with its part of what is stored."""
     ends = np.cumsum([len(split) for split in dataset.splits.values()])
+    alone = stored.keys() == processors.keys()  # Else samples are read, and with them their kinds.
     return {
         name: StoredSplit(
             split,
             tuple(processors),
             {m: (store, places[end - len(split) : end]) for m, (store, places) in stored.items()},
-            kinds=name != "train",  # Of which only evaluations tell.
+            _kinds(split) if alone and name != "train" else (),  # Only evaluations use them.
         )
         for (name, split), end in zip(dataset.splits.items(), ends, strict=True)
     }
+
+
+def _kinds(split: Split) -> list[str]:
+    """The kinds of its samples (n,), each of which is read once."""
+    parts = in_chunks(len(split), lambda chunk: [split[index].kind for index in chunk])
+    return [kind for part in parts for kind in part]

@@ -22,17 +22,15 @@ class StoredSplit(Same):
         split: Split,
         modalities: Sequence[str],
         stored: Mapping[str, tuple[FeatureStore, Indices]],
-        *,
-        kinds: bool = False,
+        kinds: Sequence[str] = (),
     ) -> None:
         """Args:
         modalities: those that are read.
         stored: for some of them the store, and the places of the samples in it (n,).
-        kinds: whether samples have their kinds, for which each is read once.
+        kinds: those of the samples (n,); empty if nobody asks for them.
         """
         super().__init__(split)
-        self.stored = stored
-        self._kinds: dict[int, str] | None = {} if kinds else None
+        self.stored, self.kinds = stored, kinds
         self.others = [m for m in modalities if m not in stored]
 
     def __getitem__(self, index: int) -> Sample:
@@ -44,19 +42,11 @@ class StoredSplit(Same):
             sample = self.split[index]
             rest = {m: sample.inputs.get(m) for m in self.others}
             return replace(sample, inputs={**rest, **inputs})
-        return Sample(
-            inputs, self.split.target(index), self.split.sample_id(index), self._kind(index)
-        )
+        kind = self.kinds[index] if self.kinds else ""
+        return Sample(inputs, self.split.target(index), self.split.sample_id(index), kind)
 
     def input(self, index: int, modality: str) -> Any:
         return self[index].inputs[modality]
-
-    def _kind(self, index: int) -> str:
-        if self._kinds is None:
-            return ""
-        if index not in self._kinds:
-            self._kinds[index] = self.split[index].kind
-        return self._kinds[index]
 
 
 class StoredFeatures(Processor):
