@@ -195,7 +195,8 @@ def _savings(plan: Plan) -> str:
 
 
 def _runs(part: LearnedPart) -> Iterator[tuple[bool, Styled]]:
-    """A part in runs of tokens that are all learned or all not; neighbours differ in weight."""
+    """A part as runs of tokens, each run either learned or not. Learned tokens alternate between
+    bold and regular, so that adjacent ones can be told apart."""
     from itertools import groupby
 
     for learned, group in groupby(part.tokens, key=lambda token: token.learned):

@@ -23,7 +23,7 @@ _WIDEST = 100
 
 
 def details(component: Component[Spec]) -> dict[str, Any]:
-    """What the page says of a component that the list does not.
+    """The details of a component that its page shows and the list of components does not.
 
     Raises:
         PluginError: its options cannot be loaded.

@@ -130,7 +130,7 @@ def predict(
     predictor = make_predictor(model, settings, batch_size)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if raw and form != "csv":
-        raise ConfigError("--raw needs --format csv.", hint="Give it, or leave --raw out.")
+        raise ConfigError("--raw needs --format csv.", hint="Add --format csv, or leave out --raw.")
     if dataset is not None:
         chosen = samples_of(run_dir, dataset, split, registry, settings, say)
         several, predictions = len(chosen) > 1, predictor.predict_split(chosen, top_k)

@@ -45,7 +45,7 @@ def _training(results: Mapping[str, Any]) -> str:
 
 
 def monitored(results: Mapping[str, Any]) -> str:
-    """The monitored metric, with the number of val samples it covered in training if not all."""
+    """The monitored metric, and if it was computed on only some of the val samples, on how many."""
     monitor, total = results["monitor"], results["dataset"]["samples"].get("val", 0)
     used = monitor.get("samples", total)  # Runs of earlier versions do not store it.
     name: str = monitor["name"]

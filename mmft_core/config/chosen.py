@@ -1,4 +1,4 @@
-"""What is chosen by a list of names, with the options of each in a table of its own.
+"""Components chosen by a list of names, each with its options in a table of its own.
 
 `metrics = ["f1"]` and `[metric.f1]`; `callbacks = ["diary"]` and `[callback.diary]`.
 """
@@ -17,10 +17,10 @@ S = TypeVar("S", bound=Spec)
 
 
 def checked_names(key: str, names: Any) -> list[str]:
-    """Names as a list; a single one may stand without it.
+    """Names as a list; a single name may be given as a string.
 
     Raises:
-        ConfigError: they are no names.
+        ConfigError: they are not names.
     """
     if isinstance(names, str):
         names = [names]
@@ -32,14 +32,15 @@ def checked_names(key: str, names: Any) -> list[str]:
 def chosen_tables(
     tree: Mapping[str, Any], key: str, spec: type[S], chosen: Container[str], registry: Registry
 ) -> dict[str, Tree]:
-    """The options of what is chosen, by qualified name; several spellings of a name mean the same.
+    """The options of the chosen components, by qualified name. One table may name a component by
+    its short name and another by its qualified name; both count.
 
     Args:
-        key: below which the tables stand, such as "metric".
-        chosen: qualified names.
+        key: the table that holds these tables, such as "metric".
+        chosen: the qualified names of the chosen components.
 
     Raises:
-        ConfigError: one is no table, or of something that is not chosen.
+        ConfigError: one is not a table, or its component is not chosen.
         UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
     """
     given = tree.get(key, {})

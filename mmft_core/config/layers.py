@@ -103,7 +103,7 @@ def _dataset(table: Tree, registry: Registry) -> Tree:
 
 
 def _forget_dataset(merged: Tree) -> None:
-    """Remove the choice of a data set, because another one is chosen."""
+    """Drop the data set chosen so far, because a later layer chooses another."""
     if isinstance(merged.get("dataset"), dict):
         merged["dataset"] = {
             k: v for k, v in merged["dataset"].items() if k not in ("name", "path")

@@ -18,7 +18,7 @@ graph does not have are ignored.
 """
 
 Axes: TypeAlias = Mapping[str, Mapping[int, str]]
-"""For each tensor its variable dimensions, named; those of one name have the same size."""
+"""The variable dimensions of each tensor, with names. Dimensions that share a name share a size."""
 
 
 @dataclass(frozen=True, kw_only=True)

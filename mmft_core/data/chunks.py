@@ -26,7 +26,7 @@ def in_chunks(
     Processes that train together each do a share of it.
 
     Args:
-        on_done: called with how many more are done, on all processes together.
+        on_done: called with the number of samples just done, on all processes together.
         alone: whether this process does all of it, of samples that are its own.
 
     Returns:

@@ -70,7 +70,7 @@ class Compute:
     def of(
         cls, accelerator: Accelerator, config: EngineConfig, kept: Mapping[str, Any] | None
     ) -> Compute:
-        """By the settings, or else as when the run was begun, or else by default.
+        """From the settings, or else from the record of the run, or else from the defaults.
 
         Args:
             kept: the `record` of the run when it was begun; it holds on a device of the same type.

@@ -87,7 +87,8 @@ class Captioning(Written):
             return found
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
-        """Those of the language model, and "prefix", from the inputs to the vectors before it."""
+        """The language model's graphs, after "prefix", which computes the vectors that precede the
+        text."""
         inputs = flatten_tensors(batch.inputs)
         axes = input_axes(self.processors, batch.inputs)
         first = Graph(name="prefix", module=_Prefix(self), inputs=inputs, axes=axes)

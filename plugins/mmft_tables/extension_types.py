@@ -59,7 +59,7 @@ def _is_extended(field: pa.Field) -> bool:
 
 
 def _within(kind: pa.DataType) -> Iterator[pa.DataType]:
-    """A type, and the types within it."""
+    """A type and all types nested in it."""
     yield kind
     for number in range(kind.num_fields):
         yield from _within(kind.field(number).type)

@@ -36,8 +36,9 @@ _CENTRE = (0.001, 0.999)
 """Quantiles between which there are neither hot pixels nor marks of missing values."""
 
 _OUTLYING = 16
-"""A range this many times as wide as the one between these quantiles comes from outliers. A gap
-this many times as wide sets off a value that marks missing or saturated pixels, however many."""
+"""If all values span this many times the range between these quantiles, the rest are outliers. An
+extreme value this many times that range away from the others marks missing or saturated pixels,
+however many there are."""
 
 _LEAST_USED = 1 / 8
 """Share of the range from 0 that values must span; otherwise it begins at the lowest value."""

@@ -79,7 +79,7 @@ def _blocks(sequence: nn.Module) -> Iterator[nn.Module]:
 def _contexts(
     block: nn.Module,
 ) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-    """The contexts of a block's first computation and its second."""
+    """The context managers for a block's forward pass and for its recomputation."""
     return contextlib.nullcontext(), _statistics_kept(block)
 
 

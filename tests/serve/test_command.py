@@ -156,7 +156,7 @@ def test_mistakes_end_in_one_sentence(mistake: str, digits: Path, mmft: Mmft) ->
 
 
 def test_adapters_are_for_chats(tmp_path: Path, topics: Path, mmft: Mmft) -> None:
-    """Elsewhere no request says which adapters are meant, so the first run's would answer all."""
+    """Only requests for chats name an adapter; others would all be answered by the run itself."""
     kept = ("--weights", topics, "--tune=lora", "--set=engine.lora.save=adapter")
     data = ("--dataset", topics.parent / "topics.csv")
     run = train(tmp_path / "run", "text-cls", "--backbone=minilm", *kept, *data)
